@@ -1,0 +1,47 @@
+# How every target of the project is compiled: vitsnna_library() and vitsnna_executable() apply it.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(VITSNNA_CCACHE ccache)
+if(VITSNNA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${VITSNNA_CCACHE})
+endif()
+
+add_library(vitsnna_compile INTERFACE)
+# -ffp-contract=off: a product and a sum are fused only where the source says so, so that the same
+# formula gives the same bits in every translation unit.
+target_compile_options(vitsnna_compile INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wnon-virtual-dtor -Werror
+  -ffp-contract=off)
+if(VITSNNA_NATIVE)
+  target_compile_options(vitsnna_compile INTERFACE -march=native)
+endif()
+if(VITSNNA_SANITIZE)
+  target_compile_options(vitsnna_compile INTERFACE
+    -fsanitize=${VITSNNA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(vitsnna_compile INTERFACE -fsanitize=${VITSNNA_SANITIZE})
+endif()
+
+# vitsnna_library(NAME SOURCES ... PUBLIC libs... PRIVATE libs...): target vitsnna_NAME, alias
+# vitsnna::NAME. The link lines are the architecture: they may point down only.
+function(vitsnna_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(vitsnna_${name} STATIC ${ARG_SOURCES})
+  add_library(vitsnna::${name} ALIAS vitsnna_${name})
+  target_include_directories(vitsnna_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  target_link_libraries(vitsnna_${name} PUBLIC ${ARG_PUBLIC}
+                        PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:vitsnna_compile>)
+endfunction()
+
+# vitsnna_executable(NAME SOURCES ... LIBS ...)
+function(vitsnna_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} vitsnna_compile)
+endfunction()

@@ -1,0 +1,2 @@
+// The CPU's table of ops.
+#include "kernels/backend.h"

@@ -1,0 +1,93 @@
+// Linear layers: y = x W^T + b with what follows it fused, its gradients, and the one-time
+// preparation of a weight for a backend.
+#pragma once
+
+#include "kernels/types.h"
+
+namespace vitsnna::kernels {
+
+/// A weight as a backend wants it for products. `master` is the fp32 parameter, row-major
+/// (out_features, in_features); `prepared` is the backend's own copy (cast, transposed, packed),
+/// or null where the backend multiplies by `master` directly.
+struct LinearWeight {
+  const float* master = nullptr;
+  const void* prepared = nullptr;
+  DType dtype = DType::f32;   ///< type in which the product reads the weight
+  bool transposed = false;    ///< true: the product is x W instead of x W^T (gradient of the input)
+  index_t out_features = 0;   ///< rows of `master`
+  index_t in_features = 0;    ///< columns of `master`
+  index_t inner() const { return transposed ? out_features : in_features; }
+  index_t outer() const { return transposed ? in_features : out_features; }
+};
+
+/// Fills `weight.prepared` (pointed to by `destination`, linear_prepared_bytes() long) from
+/// `weight.master`. Repeat it when the master changes.
+struct PrepareLinear {
+  LinearWeight weight;
+  void* destination = nullptr;
+};
+inline const char* op_name(const PrepareLinear&) { return "prepare_linear"; }
+inline double flops(const PrepareLinear&) { return 0; }
+inline double bytes(const PrepareLinear& a) {
+  return static_cast<double>(a.weight.out_features) * static_cast<double>(a.weight.in_features) *
+         (4. + static_cast<double>(size_of(a.weight.dtype)));
+}
+
+enum class Epilogue : std::uint8_t {
+  none,           ///< y = x W^T + b
+  gelu,           ///< y = gelu(x W^T + b), gelu(t) = t (1 + erf(t / sqrt 2)) / 2 (SPEC section 1)
+  gelu_backward,  ///< y = (x W^T) * gelu'(auxiliary), auxiliary the layer's pre-activation
+};
+
+/// y[i, r, :] (+)= epilogue(x[i, r, :] W^T + bias), i < items, r < rows. Sums in fp32. A row's
+/// bits depend on that row, the weight and `rows`, never on `items` or the thread count.
+struct Linear {
+  index_t items = 1;
+  index_t rows = 0;                ///< rows of each item
+  ConstMatrix input;               ///< (items, rows, weight.inner()), dtype == weight.dtype
+  LinearWeight weight;
+  const float* bias = nullptr;     ///< (weight.outer()), or null
+  Epilogue epilogue = Epilogue::none;
+  bool accumulate = false;         ///< add to `output`, which is then fp32 (residual stream)
+  Matrix output;                   ///< (items, rows, weight.outer()), fp32 or bf16
+  Matrix pre_activation;           ///< optional with `gelu`: x W^T + b is kept here, same extents
+  ConstMatrix auxiliary;           ///< with `gelu_backward`: (auxiliary_items, rows, outer)
+  index_t auxiliary_items = 0;     ///< item i reads auxiliary item i % auxiliary_items
+};
+inline const char* op_name(const Linear&) { return "linear"; }
+inline double flops(const Linear& a) {
+  return 2. * static_cast<double>(a.items * a.rows) * static_cast<double>(a.weight.inner()) *
+         static_cast<double>(a.weight.outer());
+}
+inline double bytes(const Linear& a) {
+  const auto rows = static_cast<double>(a.items * a.rows);
+  return rows * static_cast<double>(a.weight.inner() * size_of(a.input.dtype) +
+                                    a.weight.outer() * size_of(a.output.dtype)) +
+         static_cast<double>(a.weight.out_features * a.weight.in_features *
+                             size_of(a.weight.dtype));
+}
+
+/// weight_gradient[o, k] += sum_{i,r} output_gradient[i, r, o] input[i, r, k];
+/// bias_gradient[o] += sum_{i,r} output_gradient[i, r, o]. Either destination may be null.
+struct LinearWeightGradient {
+  index_t items = 1;
+  index_t rows = 0;
+  index_t out_features = 0;
+  index_t in_features = 0;
+  ConstMatrix input;             ///< (items, rows, in_features), fp32 or bf16
+  ConstMatrix output_gradient;   ///< (items, rows, out_features), same dtype as `input`
+  float* weight_gradient = nullptr;  ///< (out_features, in_features)
+  float* bias_gradient = nullptr;    ///< (out_features)
+};
+inline const char* op_name(const LinearWeightGradient&) { return "linear_weight_gradient"; }
+inline double flops(const LinearWeightGradient& a) {
+  return 2. * static_cast<double>(a.items * a.rows) * static_cast<double>(a.out_features) *
+         static_cast<double>(a.in_features);
+}
+inline double bytes(const LinearWeightGradient& a) {
+  return static_cast<double>(a.items * a.rows) *
+             static_cast<double>((a.out_features + a.in_features) * size_of(a.input.dtype)) +
+         8. * static_cast<double>(a.out_features) * static_cast<double>(a.in_features);
+}
+
+}  // namespace vitsnna::kernels

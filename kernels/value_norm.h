@@ -1,0 +1,34 @@
+// Norms of the transformed values v^_hj = v_hj W_O[h] (value bias in, output bias out): the weight
+// of a token in SNNA. SPEC section 2, paper equation 5.
+#pragma once
+
+#include "kernels/linear.h"
+#include "kernels/types.h"
+
+namespace vitsnna::kernels {
+
+/// norm[i, j]             = || sum_h v^_hj ||_2            (items, rows)
+/// norm_per_head[i, h, j] = || v^_hj ||_2                  (items, heads, rows)
+/// Either destination may be null. W_O[h] is columns [h * head_dim, (h + 1) * head_dim) of
+/// `projection` (out, in); the product reads value and weight in `projection.dtype`.
+struct ValueNorm {
+  index_t items = 1;
+  index_t rows = 0;
+  index_t heads = 1;
+  index_t head_dim = 64;
+  ConstMatrix value;         ///< (items, rows, heads * head_dim)
+  LinearWeight projection;   ///< (embed_dim, heads * head_dim), not transposed
+  float* norm = nullptr;
+  float* norm_per_head = nullptr;
+};
+inline const char* op_name(const ValueNorm&) { return "value_norm"; }
+inline double flops(const ValueNorm& a) {
+  const double once = 2. * static_cast<double>(a.items * a.rows * a.heads * a.head_dim) *
+                      static_cast<double>(a.projection.out_features);
+  return once * ((a.norm ? 1. : 0.) + (a.norm_per_head ? 1. : 0.));
+}
+inline double bytes(const ValueNorm& a) {
+  return static_cast<double>(a.items * a.rows * a.heads * a.head_dim * size_of(a.value.dtype));
+}
+
+}  // namespace vitsnna::kernels
