@@ -1,0 +1,21 @@
+// Image files into memory, as Pillow's open().convert("RGB") followed by exif_transpose() reads
+// them.
+#pragma once
+
+#include <string>
+
+#include "explain/image.h"
+
+namespace vitsnna::explain {
+
+/// A picture of more pixels is refused from its header, before memory for it is asked for.
+inline constexpr index_t kMaxImagePixels = index_t{1} << 27;  // 134,217,728; 384 MiB of RGB
+
+/// JPEG (grey, YCbCr, RGB, CMYK), PNG (every colour type and depth), WebP or BMP, told apart by
+/// content. Grey is repeated, 16 bits lose the lower 8, an alpha channel is left out (not
+/// composited), the EXIF orientation is applied. Throws Error naming the file and what was found:
+/// missing, a directory, unreadable, empty, of another format, truncated, damaged, too large.
+/// Nothing is written to standard error.
+Image read_image(const std::string& path);
+
+}  // namespace vitsnna::explain
