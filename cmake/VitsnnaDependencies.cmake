@@ -12,13 +12,17 @@ if(NOT VITSNNA_CLI STREQUAL "OFF")
   find_package(OpenCVPictures QUIET)
   find_package(CLI11 QUIET CONFIG)
   find_package(spdlog QUIET CONFIG)
-  if(OpenCVPictures_FOUND AND CLI11_FOUND AND spdlog_FOUND)
+  find_package(JPEG QUIET)
+  find_package(PNG QUIET)
+  if(OpenCVPictures_FOUND AND CLI11_FOUND AND spdlog_FOUND AND JPEG_FOUND AND PNG_FOUND)
     set(VITSNNA_HAVE_CLI ON)
   elseif(VITSNNA_CLI STREQUAL "ON")
     message(FATAL_ERROR "VITSNNA_CLI=ON wants OpenCV (found: '${OpenCVPictures_FOUND}'), CLI11 "
-                        "('${CLI11_FOUND}') and spdlog ('${spdlog_FOUND}')")
+                        "('${CLI11_FOUND}'), spdlog ('${spdlog_FOUND}'), libjpeg ('${JPEG_FOUND}') "
+                        "and libpng ('${PNG_FOUND}')")
   else()
-    message(STATUS "OpenCV, CLI11 or spdlog is missing: the library is built, the vitsnna binary is not")
+    message(STATUS "OpenCV, libjpeg, libpng, CLI11 or spdlog is missing: the library is built, the "
+                   "vitsnna binary is not")
   endif()
 endif()
 

@@ -10,6 +10,7 @@ build=(g++ cmake ninja-build pkg-config
        libdnnl-dev                                                     # matrix products (oneDNN)
        libfmt-dev nlohmann-json3-dev libzip-dev                        # messages, JSON, .pth archives
        libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev  # pictures
+       libjpeg-dev libpng-dev                                          # whose errors OpenCV hides
        libcli11-dev libspdlog-dev)                                     # command line, log
 test=(libgtest-dev libbenchmark-dev ccache
       clang libclang-rt-dev libomp-dev)                                # fuzzing, ThreadSanitizer

@@ -1,0 +1,57 @@
+// Scratch memory and host copies of a queue.
+#include "engine/queue.h"
+
+#include <omp.h>
+
+#include <string>
+
+#include "kernels/error.h"
+
+namespace vitsnna::engine {
+
+Queue::Queue(const Device& device, int num_threads) : device_(device) {
+  if (device.kind != Device::Kind::cpu) {
+    throw Error("device " + device.name() + ": this build computes on the CPU only");
+  }
+  if (num_threads < 0) {
+    throw Error("threads: " + std::to_string(num_threads) + " found, 0 or more wanted");
+  }
+  backend_ = &kernels::cpu_backend();
+  raw_.num_threads = num_threads > 0 ? num_threads : omp_get_max_threads();
+}
+
+Queue::~Queue() {
+  if (raw_.scratch) backend_->deallocate(raw_.scratch, raw_.scratch_bytes);
+}
+
+void Queue::reserve_scratch(index_t bytes) {
+  if (bytes <= raw_.scratch_bytes) return;
+  synchronize();
+  if (raw_.scratch) backend_->deallocate(raw_.scratch, raw_.scratch_bytes);
+  raw_.scratch = nullptr;
+  raw_.scratch_bytes = 0;
+  raw_.scratch = backend_->allocate(bytes);
+  raw_.scratch_bytes = bytes;
+}
+
+void Queue::upload(void* device_memory, const void* host, index_t bytes) {
+  if (raw_.ledger && raw_.ledger->planning()) return;
+  backend_->copy_to_device(raw_, device_memory, host, bytes);
+}
+
+void Queue::download(void* host, const void* device_memory, index_t bytes) {
+  if (raw_.ledger && raw_.ledger->planning()) return;
+  backend_->copy_to_host(raw_, host, device_memory, bytes);
+}
+
+void Queue::zero(void* device_memory, index_t bytes) {
+  if (raw_.ledger && raw_.ledger->planning()) return;
+  backend_->fill_zero(raw_, device_memory, bytes);
+}
+
+void Queue::synchronize() {
+  if (raw_.ledger && raw_.ledger->planning()) return;
+  backend_->synchronize(raw_);
+}
+
+}  // namespace vitsnna::engine

@@ -1,0 +1,58 @@
+// A device's command queue as the engine holds it: the backend's table, its scratch memory, its
+// thread count, and the ledger that counts or times every op.
+#pragma once
+
+#include "engine/device.h"
+#include "kernels/backend.h"
+
+namespace vitsnna::engine {
+
+using kernels::index_t;
+
+class Queue {
+ public:
+  /// `num_threads` 0: as many as the process may use.
+  explicit Queue(const Device& device, int num_threads = 0);
+  ~Queue();
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  const kernels::Backend& backend() const { return *backend_; }
+  const Device& device() const { return device_; }
+  int num_threads() const { return raw_.num_threads; }
+  index_t scratch_bytes() const { return raw_.scratch_bytes; }
+
+  /// Grows the scratch memory to at least `bytes`; never shrinks it.
+  void reserve_scratch(index_t bytes);
+
+  /// What a kernel is launched on.
+  kernels::Queue& raw() { return raw_; }
+
+  void upload(void* device_memory, const void* host, index_t bytes);
+  void download(void* host, const void* device_memory, index_t bytes);
+  void zero(void* device_memory, index_t bytes);
+  void synchronize();
+
+ private:
+  Device device_;
+  const kernels::Backend* backend_ = nullptr;
+  kernels::Queue raw_;
+};
+
+/// Puts a ledger on a queue for a scope.
+class LedgerScope {
+ public:
+  LedgerScope(Queue& queue, kernels::Ledger* ledger)
+      : queue_(queue), previous_(queue.raw().ledger) {
+    queue_.raw().ledger = ledger;
+  }
+  ~LedgerScope() { queue_.raw().ledger = previous_; }
+  LedgerScope(const LedgerScope&) = delete;
+  LedgerScope& operator=(const LedgerScope&) = delete;
+
+ private:
+  Queue& queue_;
+  kernels::Ledger* previous_;
+};
+
+}  // namespace vitsnna::engine

@@ -1,0 +1,168 @@
+// Lays out the page: margins and text sizes follow the cells, which are scaled to a readable size.
+#include "explain/pictures/contact_sheet.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "explain/pictures/scale_image.h"
+#include "explain/pictures/text.h"
+#include "kernels/error.h"
+
+namespace vitsnna::explain {
+namespace {
+
+constexpr index_t kSmallestCell = 240, kLargestCell = 480;  ///< the long side of a cell, in pixels
+constexpr index_t kLeastCell = 96;                          ///< where a page would be too large
+constexpr index_t kMaxPagePixels = index_t{1} << 26;
+constexpr index_t kMargin = 24, kGap = 10;
+constexpr std::size_t kLabelLines = 3;
+constexpr Colour kPaper = {255, 255, 255}, kInk = {28, 28, 30}, kFaded = {110, 110, 115};
+
+const TextStyle kTitleStyle = {14, kInk, true};
+const TextStyle kColumnStyle = {11, kInk, false};
+const TextStyle kLabelStyle = {12, kInk, true};
+const TextStyle kValueStyle = {11, kFaded, false};
+
+/// Positions of everything, in pixels from the page's upper left.
+struct Layout {
+  Extent cell, page;
+  index_t label_width = 0;  ///< of the column of label names; 0: no row has a name
+  index_t columns_top = 0;  ///< baseline of the column titles
+  index_t cells_top = 0, cells_left = 0;
+
+  index_t cell_top(std::size_t row) const {
+    return cells_top + static_cast<index_t>(row) * (cell.height + kGap);
+  }
+  index_t cell_left(std::size_t column) const {
+    return cells_left + static_cast<index_t>(column) * (cell.width + kGap);
+  }
+};
+
+Extent scaled_to(Extent picture, index_t long_side) {
+  const index_t longest = std::max(picture.height, picture.width);
+  const auto scaled = [&](index_t side) {
+    return std::max<index_t>((side * long_side + longest / 2) / longest, 1);
+  };
+  return {scaled(picture.height), scaled(picture.width)};
+}
+
+std::string value_text(const ContactSheetRow& row) {
+  return row.probability ? fmt::format("{:.3f}", *row.probability) : std::string();
+}
+
+/// The label column is as wide as its longest name needs, between these two.
+constexpr index_t kNarrowest = 60, kWidest = 190;
+
+index_t label_column(const ContactSheet& sheet) {
+  index_t width = 0;
+  for (const ContactSheetRow& row : sheet.rows) {
+    for (const std::string& line : wrap_text(row.label, kWidest, kLabelLines, kLabelStyle)) {
+      width = std::max(width, text_width(line, kLabelStyle));
+    }
+    width = std::max(width, text_width(value_text(row), kValueStyle));
+  }
+  return width == 0 ? 0 : std::clamp(width, kNarrowest, kWidest);
+}
+
+Layout lay_out(const ContactSheet& sheet, index_t long_side) {
+  Layout layout;
+  layout.cell = scaled_to(sheet.input.extent(), long_side);
+  layout.label_width = label_column(sheet);
+  index_t top = kMargin;
+  if (!sheet.title.empty()) top += 2 * kTitleStyle.capital_height + 4;
+  layout.columns_top = top + kColumnStyle.capital_height;
+  layout.cells_top = layout.columns_top + kColumnStyle.capital_height;
+  layout.cells_left = kMargin + (layout.label_width == 0 ? 0 : layout.label_width + 2 * kGap);
+  layout.page = {layout.cell_top(sheet.rows.size()) - kGap + kMargin,
+                 layout.cell_left(sheet.columns.size() + 1) - kGap + kMargin};
+  return layout;
+}
+
+Layout fit(const ContactSheet& sheet) {
+  const index_t longest = std::max(sheet.input.height, sheet.input.width);
+  index_t long_side = std::clamp(longest, kSmallestCell, kLargestCell);
+  Layout layout = lay_out(sheet, long_side);
+  while (layout.page.height > kMaxPagePixels / layout.page.width) {
+    if (long_side == kLeastCell) {
+      throw Error(
+          fmt::format("contact sheet: {} rows and {} columns, a page of at most {} pixels "
+                      "wanted",
+                      sheet.rows.size(), sheet.columns.size() + 1, kMaxPagePixels));
+    }
+    long_side = std::max(long_side * 3 / 4, kLeastCell);
+    layout = lay_out(sheet, long_side);
+  }
+  return layout;
+}
+
+void paste(Image& page, const Image& picture, index_t top, index_t left) {
+  for (index_t y = 0; y < picture.height; ++y) {
+    std::copy_n(picture.rgb.data() + 3 * y * picture.width, 3 * picture.width,
+                page.rgb.data() + 3 * ((top + y) * page.width + left));
+  }
+}
+
+void draw_column_title(Image& page, const Layout& layout, std::size_t column,
+                       const std::string& title) {
+  const std::string text = shorten_text(title, layout.cell.width, kColumnStyle);
+  const index_t left =
+      layout.cell_left(column) + (layout.cell.width - text_width(text, kColumnStyle)) / 2;
+  draw_text(page, left, layout.columns_top, text, kColumnStyle);
+}
+
+/// Name and probability, centred on the height of their row.
+void draw_label(Image& page, const Layout& layout, std::size_t index, const ContactSheetRow& row) {
+  const std::string value = value_text(row);
+  const index_t line_height = kLabelStyle.capital_height * 7 / 4;
+  std::vector<std::string> lines =
+      wrap_text(row.label, layout.label_width, kLabelLines, kLabelStyle);
+  const auto count = static_cast<index_t>(lines.size() + (value.empty() ? 0 : 1));
+  const index_t height = count * line_height - (line_height - kLabelStyle.capital_height);
+  index_t baseline =
+      layout.cell_top(index) + (layout.cell.height - height) / 2 + kLabelStyle.capital_height;
+  for (const std::string& line : lines) {
+    draw_text(page, kMargin, baseline, line, kLabelStyle);
+    baseline += line_height;
+  }
+  draw_text(page, kMargin, baseline, value, kValueStyle);
+}
+
+}  // namespace
+
+Image draw_contact_sheet(const ContactSheet& sheet) {
+  if (sheet.input.extent().area() < 1 || sheet.rows.empty()) {
+    throw Error("contact sheet: an input and at least one row wanted");
+  }
+  for (const ContactSheetRow& row : sheet.rows) {
+    if (row.cells.size() != sheet.columns.size()) {
+      throw Error(fmt::format("contact sheet: row '{}' has {} cells for {} columns", row.label,
+                              row.cells.size(), sheet.columns.size()));
+    }
+  }
+  const Layout layout = fit(sheet);
+  Image page{layout.page.height, layout.page.width, {}};
+  page.rgb.resize(static_cast<std::size_t>(3 * layout.page.area()));
+  fill_rectangle(page, 0, 0, page.extent(), kPaper, 1);
+
+  const index_t text_room = page.width - 2 * kMargin;
+  draw_text(page, kMargin, kMargin + kTitleStyle.capital_height,
+            shorten_text(sheet.title, text_room, kTitleStyle), kTitleStyle);
+  draw_column_title(page, layout, 0, "input");
+  for (std::size_t column = 0; column < sheet.columns.size(); ++column) {
+    draw_column_title(page, layout, column + 1, sheet.columns[column]);
+  }
+  const Image input = scale_image(sheet.input, layout.cell);
+  for (std::size_t row = 0; row < sheet.rows.size(); ++row) {
+    draw_label(page, layout, row, sheet.rows[row]);
+    paste(page, input, layout.cell_top(row), layout.cell_left(0));
+    for (std::size_t column = 0; column < sheet.columns.size(); ++column) {
+      paste(page, scale_image(sheet.rows[row].cells[column], layout.cell), layout.cell_top(row),
+            layout.cell_left(column + 1));
+    }
+  }
+  return page;
+}
+
+}  // namespace vitsnna::explain

@@ -1,0 +1,28 @@
+// One decoder a format, behind read_image(): bytes of a whole file to RGB, or an Error whose text
+// read_image() puts the file's name in front of.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "explain/image.h"
+
+namespace vitsnna::explain {
+
+using Bytes = std::span<const std::uint8_t>;
+
+/// A picture as it lies in the file, and how it is to be turned: EXIF's 1 to 8, 1 for not at all.
+struct DecodedImage {
+  Image image;
+  int orientation = 1;
+};
+
+DecodedImage decode_jpeg(Bytes file);
+DecodedImage decode_png(Bytes file);
+DecodedImage decode_webp(Bytes file);
+DecodedImage decode_bmp(Bytes file);
+
+/// Throws where a header's sides are below 1 or their product is above kMaxImagePixels.
+void check_header_size(index_t height, index_t width);
+
+}  // namespace vitsnna::explain

@@ -1,0 +1,48 @@
+// The backward pass of a ViT: from the gradient of logits (or features) to the gradient at every
+// attention output, at the patch rows, and at the parameters.
+//
+// Several gradients of one image (its labels) share the forward and every recomputation. Gradient
+// rows are ordered (item, gradient); either `items` of the pass or `gradients` must be 1.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "model/forward.h"
+
+namespace vitsnna::model {
+
+struct BackwardRequest {
+  index_t gradients = 1;
+  Tensor logit_gradient;    ///< (items * gradients, classes), or
+  Tensor feature_gradient;  ///< (items * gradients, head_blocks, d) when there is no logit gradient
+
+  /// How far down to go. `last_block` needs no recorded pass.
+  enum class Depth : std::uint8_t {
+    last_block,  ///< dO of the last block only
+    attention,   ///< dO of every block
+    patches,     ///< and the gradient at the patch rows (and at parameters)
+  };
+  Depth depth = Depth::last_block;
+
+  /// Keep dO of every block (otherwise only the last block's is kept).
+  bool keep_attention_gradients = false;
+  /// Asked for each block but the last, last first, before its attention's backward: relevance
+  /// rows to take out of the same tiles, or null. Query, key, value and gradients are filled in.
+  std::function<const kernels::RelevanceRows*(index_t block)> capture;
+
+  /// Parameter gradients are ADDED here (depth `patches`, gradients == 1, patches kept); or null.
+  const Parameters* parameter_gradients = nullptr;
+};
+
+struct BackwardPass {
+  /// dO per block: (items * gradients, tokens, d); the last block's (items * gradients, 1, d).
+  /// Without keep_attention_gradients only the last entry is set.
+  std::vector<Tensor> attention_output_gradient;
+  Tensor patches_gradient;  ///< (items * gradients, patches, channels p p) fp32
+};
+
+BackwardPass backward(const PassContext& context, const ForwardPass& pass,
+                      const BackwardRequest& request);
+
+}  // namespace vitsnna::model

@@ -1,0 +1,53 @@
+// A Vision Transformer on a device: its parameters, prepared for products in one precision, and
+// the forward pass of SPEC section 1 with the masks of section 3.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/io/tensor_file.h"
+#include "engine/queue.h"
+#include "engine/tensor.h"
+#include "model/config.h"
+#include "model/parameters.h"
+
+namespace vitsnna::model {
+
+using engine::DType;
+
+/// A ViT's weights on a queue's device. Immutable once built; every pass takes it by const
+/// reference and keeps its own state in an arena.
+class Vit {
+ public:
+  /// `tensors` by canonical name (model/parameters.h), fp32-convertible. `precision` is the type of
+  /// the products' operands; master weights, statistics, softmax and sums stay fp32.
+  Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
+      const std::map<std::string, engine::HostTensor>& tensors, DType precision);
+
+  /// Weights drawn from `seed` as DINO initialises them (truncated normal .02, zero biases).
+  static Vit random(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
+                    std::uint64_t seed, DType precision);
+
+  const VitConfig& config() const { return config_; }
+  const ModelMetadata& metadata() const { return metadata_; }
+  DType precision() const { return precision_; }
+  const Parameters& parameters() const { return parameters_; }
+  const VitWeights& weights() const { return weights_; }
+  /// Bytes of device memory that the weights take, prepared copies included.
+  index_t weight_bytes() const;
+
+ private:
+  Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
+      DType precision);
+
+  VitConfig config_;
+  ModelMetadata metadata_;
+  DType precision_;
+  Parameters parameters_;
+  VitWeights weights_;
+};
+
+}  // namespace vitsnna::model
