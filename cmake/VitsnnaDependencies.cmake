@@ -1,9 +1,10 @@
-# Third-party packages. Required: oneDNN (v2 or v3), OpenMP, fmt, nlohmann-json, libzip. The rest is
-# optional and sets VITSNNA_HAVE_*.
+# Third-party packages. Required: oneDNN (v2 or v3), OpenMP, fmt, nlohmann-json, libzip, OpenSSL's
+# libcrypto. The rest is optional and sets VITSNNA_HAVE_*.
 find_package(OneDNN REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 

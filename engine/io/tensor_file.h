@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,9 @@ enum class ElementType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, 
 
 std::int64_t size_of(ElementType type);
 const char* name_of(ElementType type);
+
+/// Bytes of a tensor of this shape; nothing where an extent is negative or the product overflows.
+std::optional<std::int64_t> byte_count(std::span<const std::int64_t> shape, ElementType type);
 
 /// One tensor in host memory, row-major. `bytes` points into `storage` (a mapped file, a buffer),
 /// which it keeps alive.
