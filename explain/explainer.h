@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/ledger.h"
 #include "engine/queue.h"
 #include "explain/methods.h"
 #include "model/vit.h"
@@ -64,6 +65,7 @@ struct Explanation {
   };
   std::vector<Completeness> completeness;
   std::map<std::string, StageCost> stages;
+  std::map<std::string, engine::OpCost> ops;  ///< the same by op: what bounds the time
   index_t samples_at_a_time = 0;  ///< noise samples per batch, as the memory limit allowed
   index_t device_bytes = 0;       ///< arena + scratch + weights, the peak
 

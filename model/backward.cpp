@@ -256,7 +256,8 @@ class BackwardRun {
       weight_gradients_.linear(gradients_, tokens_, record.attended.matrix(), operand.matrix(),
                                block.projection);
     }
-    const kernels::RelevanceRows* capture = request_.capture ? request_.capture(index) : nullptr;
+    const kernels::RelevanceRows* capture =
+        request_.at_block ? request_.at_block(index, attention_gradient_) : nullptr;
     if (index == 0 && !to_patches) {
       if (capture) capture_alone(record, *capture);
     } else {

@@ -27,9 +27,11 @@ struct BackwardRequest {
 
   /// Keep dO of every block (otherwise only the last block's is kept).
   bool keep_attention_gradients = false;
-  /// Asked for each block but the last, last first, before its attention's backward: relevance
-  /// rows to take out of the same tiles, or null. Query, key, value and gradients are filled in.
-  std::function<const kernels::RelevanceRows*(index_t block)> capture;
+  /// Called for every block, last first, once dO of the block is known and before its attention's
+  /// backward. May return relevance rows to take out of the same tiles (query, key, value and
+  /// gradients are filled in; alive until the next call), or null; the last block's is ignored.
+  std::function<const kernels::RelevanceRows*(index_t block, const Tensor& output_gradient)>
+      at_block;
 
   /// Parameter gradients are ADDED here (depth `patches`, gradients == 1, patches kept); or null.
   const Parameters* parameter_gradients = nullptr;
