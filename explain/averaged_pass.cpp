@@ -93,8 +93,8 @@ AveragedResult averaged_gradients(const ExplainContext& context, std::span<const
     queue.zero(sums.pixels.data, sums.pixels.bytes());
   }
   for (index_t first = 0; first < variants.count; first += at_a_time) {
-    add_batch(context, labels, variants, wanted, first,
-              std::min(at_a_time, variants.count - first), sums);
+    add_batch(context, labels, variants, wanted, first, std::min(at_a_time, variants.count - first),
+              sums);
   }
   AveragedResult result;
   for (index_t label = 0; label < count; ++label) {

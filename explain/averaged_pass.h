@@ -10,8 +10,8 @@ namespace vitsnna::explain {
 struct Variants {
   index_t count = 0;
   bool noisy = false;
-  std::vector<float> alphas;  ///< (count), or empty: 1
-  bool from_baseline = false; ///< the path starts at the request's baseline, not at zeros
+  std::vector<float> alphas;   ///< (count), or empty: 1
+  bool from_baseline = false;  ///< the path starts at the request's baseline, not at zeros
 };
 
 struct AveragedGradients {

@@ -18,8 +18,8 @@ index_t first_kept(const ExplainContext& context) {
 
 Tensor attention_row(const ExplainContext& context, const model::ForwardPass& forward,
                      index_t block) {
-  const Tensor row = context.pass.arena.allocate(
-      DType::f32, {1, context.config().num_heads, context.tokens()});
+  const Tensor row =
+      context.pass.arena.allocate(DType::f32, {1, context.config().num_heads, context.tokens()});
   model::cls_attention(context.pass, forward, block, row);
   return row;
 }
@@ -126,8 +126,7 @@ void shared_rows(const ExplainContext& context, const model::ForwardPass& forwar
                  Ingredients& ingredients) {
   for (index_t block = first_kept(context); block < context.config().depth; ++block) {
     const engine::ArenaScope scope(context.pass.arena);
-    append(ingredients.attention_rows,
-           context.download(attention_row(context, forward, block)));
+    append(ingredients.attention_rows, context.download(attention_row(context, forward, block)));
   }
   if (context.needs.transformed_attention) transformed_attention(context, forward, ingredients);
   if (context.needs.rollout) rollout(context, forward, ingredients);
@@ -151,11 +150,11 @@ void explain_labels(const ExplainContext& context, const model::ForwardPass& for
   request.gradients = count;
   request.logit_gradient = context.one_hot(labels, 1);
   request.keep_attention_gradients = !paper.empty();
-  request.depth = needs.pixel_gradient  ? Depth::patches
+  request.depth = needs.pixel_gradient    ? Depth::patches
                   : needs.full_backward() ? Depth::attention
                                           : Depth::last_block;
-  request.at_block = [&](index_t block, const Tensor& output_gradient)
-      -> const kernels::RelevanceRows* {
+  request.at_block = [&](index_t block,
+                         const Tensor& output_gradient) -> const kernels::RelevanceRows* {
     const bool last = block == depth - 1;
     if (block >= first_kept(context)) {
       const engine::ArenaScope row_scope(context.pass.arena);

@@ -57,9 +57,9 @@ class ProgressLedger : public CountingLedger {
 std::vector<float> scaled_alphas(index_t steps) {  // alpha = linspace(0, 1, steps)
   std::vector<float> alphas;
   for (index_t step = 0; step < steps; ++step) {
-    alphas.push_back(steps > 1 ? static_cast<float>(static_cast<double>(step) /
-                                                    static_cast<double>(steps - 1))
-                               : 0.f);
+    alphas.push_back(
+        steps > 1 ? static_cast<float>(static_cast<double>(step) / static_cast<double>(steps - 1))
+                  : 0.f);
   }
   return alphas;
 }
@@ -86,8 +86,8 @@ template <class Resolve>
 Ingredients run_passes(const model::PassContext& pass, const Job& job, StageClock& clock,
                        const Resolve& resolve, std::vector<index_t>& labels) {
   const model::VitConfig& config = pass.vit.config();
-  ExplainContext context{pass, job.request, job.needs, {}, {}, {}, job.image.height,
-                         job.image.width, 0.f};
+  ExplainContext context{pass, job.request,      job.needs,       {}, {},
+                         {},   job.image.height, job.image.width, 0.f};
   Ingredients ingredients;
   clock.enter("forward");
   const engine::Shape picture{config.channels, job.image.height, job.image.width};
@@ -101,8 +101,8 @@ Ingredients run_passes(const model::PassContext& pass, const Job& job, StageCloc
   if (job.image.pixels) {
     const auto [lowest, highest] =
         std::minmax_element(job.image.pixels, job.image.pixels + context.pixels());
-    context.sigma = static_cast<float>(job.request.noise_level *
-                                       (static_cast<double>(*highest) - static_cast<double>(*lowest)));
+    context.sigma = static_cast<float>(
+        job.request.noise_level * (static_cast<double>(*highest) - static_cast<double>(*lowest)));
   } else {
     context.sigma = 1.f;  // planning
   }
@@ -165,11 +165,12 @@ ExplainPlan plan_job(const model::Vit& vit, engine::Queue& queue, Job job, index
   StageClock clock(ledger);
   job.image.pixels = nullptr;
   std::vector<index_t> resolved;
-  run_passes({vit, queue, arena}, job, clock,
-             [&](const std::vector<float>&) {
-               return std::vector<index_t>(static_cast<std::size_t>(labels), 0);
-             },
-             resolved);
+  run_passes(
+      {vit, queue, arena}, job, clock,
+      [&](const std::vector<float>&) {
+        return std::vector<index_t>(static_cast<std::size_t>(labels), 0);
+      },
+      resolved);
   ExplainPlan plan;
   plan.flops = ledger.flops();
   plan.weight_bytes = vit.weight_bytes();
@@ -213,8 +214,9 @@ Batching choose_batching(const model::Vit& vit, engine::Queue& queue, Job job, i
                 std::to_string(bytes({1, 1})) + " wanted for an image of " +
                 std::to_string(job.image.height) + "x" + std::to_string(job.image.width));
   }
-  batching.samples = largest(
-      variants, [&](index_t count) { return bytes({batching.labels, count}) <= limit; });
+  batching.samples = largest(variants, [&](index_t count) {
+    return bytes({batching.labels, count}) <= limit;
+  });
   return batching;
 }
 
@@ -257,10 +259,12 @@ std::vector<float> baseline_of(const model::VitConfig& config, const ImageView& 
   const auto plane = static_cast<std::size_t>(image.height * image.width);
   const auto channels = static_cast<std::size_t>(config.channels);
   switch (request.baseline) {
-    case Baseline::zero: return {};
+    case Baseline::zero:
+      return {};
     case Baseline::custom:
       return {request.baseline_image, request.baseline_image + channels * plane};
-    case Baseline::mean: break;
+    case Baseline::mean:
+      break;
   }
   std::vector<float> baseline(channels * plane, 0.f);
   if (!image.pixels) return baseline;
@@ -278,9 +282,12 @@ std::vector<float> baseline_of(const model::VitConfig& config, const ImageView& 
 /// How many labels a selection may turn into, before the logits are known.
 index_t most_labels(const model::Vit& vit, const LabelSelection& selection) {
   switch (selection.kind) {
-    case LabelSelection::Kind::indices: return static_cast<index_t>(selection.indices.size());
-    case LabelSelection::Kind::all: return vit.config().num_classes;
-    case LabelSelection::Kind::predicted: break;
+    case LabelSelection::Kind::indices:
+      return static_cast<index_t>(selection.indices.size());
+    case LabelSelection::Kind::all:
+      return vit.config().num_classes;
+    case LabelSelection::Kind::predicted:
+      break;
   }
   return vit.metadata().activation == model::Activation::softmax ? 1 : vit.config().num_classes;
 }
@@ -288,9 +295,12 @@ index_t most_labels(const model::Vit& vit, const LabelSelection& selection) {
 std::vector<index_t> resolve_labels(const model::Vit& vit, const LabelSelection& selection,
                                     const std::vector<float>& logits) {
   switch (selection.kind) {
-    case LabelSelection::Kind::indices: return selection.indices;
-    case LabelSelection::Kind::predicted: return predicted_labels(logits, vit.metadata());
-    case LabelSelection::Kind::all: break;
+    case LabelSelection::Kind::indices:
+      return selection.indices;
+    case LabelSelection::Kind::predicted:
+      return predicted_labels(logits, vit.metadata());
+    case LabelSelection::Kind::all:
+      break;
   }
   std::vector<index_t> labels(logits.size());
   for (std::size_t label = 0; label < labels.size(); ++label) {
@@ -301,8 +311,8 @@ std::vector<index_t> resolve_labels(const model::Vit& vit, const LabelSelection&
 
 model::ForwardPass plain_forward(const model::PassContext& pass, const ImageView& image,
                                  bool record) {
-  const Tensor pixels = pass.arena.allocate(
-      DType::f32, {pass.vit.config().channels, image.height, image.width});
+  const Tensor pixels =
+      pass.arena.allocate(DType::f32, {pass.vit.config().channels, image.height, image.width});
   pass.queue.upload(pixels.data, image.pixels, pixels.bytes());
   pass.queue.synchronize();
   model::ForwardInput input;
@@ -357,8 +367,11 @@ Explainer::~Explainer() = default;
 Explanation Explainer::explain(const ImageView& image, const ExplainRequest& request,
                                const Progress& progress) {
   check(vit_, image, request);
-  Job job{request, needs_of(request.methods, request.formulation), image,
-          baseline_of(vit_.config(), image, request), {}};
+  Job job{request,
+          needs_of(request.methods, request.formulation),
+          image,
+          baseline_of(vit_.config(), image, request),
+          {}};
   const index_t most = most_labels(vit_, request.labels);
   job.batching = choose_batching(vit_, queue_, job, most);
   const ExplainPlan plan = plan_job(vit_, queue_, job, most);
@@ -371,11 +384,12 @@ Explanation Explainer::explain(const ImageView& image, const ExplainRequest& req
   Ingredients ingredients;
   {
     const engine::LedgerScope scope(queue_, &ledger);
-    ingredients = run_passes({vit_, queue_, arena}, job, clock,
-                             [&](const std::vector<float>& logits) {
-                               return resolve_labels(vit_, request.labels, logits);
-                             },
-                             explanation.labels);
+    ingredients = run_passes(
+        {vit_, queue_, arena}, job, clock,
+        [&](const std::vector<float>& logits) {
+          return resolve_labels(vit_, request.labels, logits);
+        },
+        explanation.labels);
   }
   explanation.grid_height = image.height / vit_.config().patch_size;
   explanation.grid_width = image.width / vit_.config().patch_size;
@@ -389,8 +403,7 @@ Explanation Explainer::explain(const ImageView& image, const ExplainRequest& req
                        vit_.config().patch_size};
   for (std::size_t label = 0; label < explanation.labels.size(); ++label) {
     for (const Method method : request.methods) {
-      explanation.maps.push_back(
-          method_map(method, request.formulation, ingredients, label, path));
+      explanation.maps.push_back(method_map(method, request.formulation, ingredients, label, path));
     }
     if (job.needs.path_pixel_gradient) {
       const auto index = static_cast<std::size_t>(explanation.labels[label]);
@@ -411,8 +424,11 @@ Explanation Explainer::explain(const ImageView& image, const ExplainRequest& req
 ExplainPlan Explainer::plan(index_t height, index_t width, const ExplainRequest& request) const {
   const ImageView image{nullptr, height, width};
   check(vit_, image, request);
-  Job job{request, needs_of(request.methods, request.formulation), image,
-          baseline_of(vit_.config(), image, request), {}};
+  Job job{request,
+          needs_of(request.methods, request.formulation),
+          image,
+          baseline_of(vit_.config(), image, request),
+          {}};
   const bool unknown = request.labels.kind == LabelSelection::Kind::predicted;
   job.batching = choose_batching(vit_, queue_, job, most_labels(vit_, request.labels));
   return plan_job(vit_, queue_, job, unknown ? 1 : most_labels(vit_, request.labels));
@@ -437,8 +453,7 @@ std::vector<float> Explainer::cls_attention(const ImageView& image, index_t bloc
   return workspace_->planned(queue_, [&](engine::Arena& arena) {
     const model::PassContext pass{vit_, queue_, arena};
     const model::ForwardPass forward = plain_forward(pass, image, block + 1 < config.depth);
-    const Tensor rows =
-        arena.allocate(DType::f32, {1, config.num_heads, forward.grid.tokens()});
+    const Tensor rows = arena.allocate(DType::f32, {1, config.num_heads, forward.grid.tokens()});
     model::cls_attention(pass, forward, block, rows);
     return download(queue_, rows);
   });

@@ -8,8 +8,11 @@ Needs needs_of(const std::vector<Method>& methods, Formulation formulation) {
   const bool paper = formulation == Formulation::paper;
   for (const Method method : methods) {
     switch (method) {
-      case Method::rawatt: break;  // the last block's CLS rows are always kept
-      case Method::attgrad: needs.cls_rows_of_every_block |= !paper; break;
+      case Method::rawatt:
+        break;  // the last block's CLS rows are always kept
+      case Method::attgrad:
+        needs.cls_rows_of_every_block |= !paper;
+        break;
       case Method::attin:
         (paper ? needs.transformed_attention : needs.authors_weighted_chain) = true;
         break;
@@ -24,15 +27,25 @@ Needs needs_of(const std::vector<Method>& methods, Formulation formulation) {
         (paper ? needs.paper_weighted_chain : needs.authors_weighted_chain) = true;
         needs.noisy_last_gradient = true;
         break;
-      case Method::rollout: needs.rollout = true; break;
-      case Method::gradient: needs.cls_rows_of_every_block = true; break;
+      case Method::rollout:
+        needs.rollout = true;
+        break;
+      case Method::gradient:
+        needs.cls_rows_of_every_block = true;
+        break;
       case Method::attsg:
         needs.authors_chain = true;
         needs.noisy_last_gradient = true;
         break;
-      case Method::inputgrad: needs.pixel_gradient = true; break;
-      case Method::ig: needs.path_pixel_gradient = true; break;
-      case Method::smoothgrad: needs.noisy_pixel_gradient = true; break;
+      case Method::inputgrad:
+        needs.pixel_gradient = true;
+        break;
+      case Method::ig:
+        needs.path_pixel_gradient = true;
+        break;
+      case Method::smoothgrad:
+        needs.noisy_pixel_gradient = true;
+        break;
     }
   }
   return needs;

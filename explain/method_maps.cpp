@@ -35,8 +35,9 @@ Row product(Row left, const Row& right) {
 
 /// mean_h g_hj of a (heads, tokens) gradient row.
 Row head_mean(const Ingredients& in, const std::vector<float>& gradient) {
-  return mean_over_heads(
-      in, [&](index_t head, index_t j) -> double { return gradient[static_cast<std::size_t>(head * in.tokens + j)]; });
+  return mean_over_heads(in, [&](index_t head, index_t j) -> double {
+    return gradient[static_cast<std::size_t>(head * in.tokens + j)];
+  });
 }
 
 /// mean_h relu(g_hj)
@@ -87,8 +88,8 @@ std::vector<double> compute(Method method, bool paper, const Ingredients& in,
   };
   switch (method) {
     case Method::rawatt:  // mean_h A^L
-      return patches_of(mean_over_heads(
-          in, [&](index_t head, index_t j) { return attention(last, head, j); }));
+      return patches_of(
+          mean_over_heads(in, [&](index_t head, index_t j) { return attention(last, head, j); }));
     case Method::attgrad:
       if (paper) {  // mean_h A^L * G^L, signed
         return patches_of(mean_over_heads(in, [&](index_t head, index_t j) {
@@ -108,8 +109,8 @@ std::vector<double> compute(Method method, bool paper, const Ingredients& in,
       return patches_of(as_row(paper ? label.paper_chain : label.authors_chain));
     case Method::attig: {
       if (!paper) {
-        return patches_of(product(as_row(label.authors_chain),
-                                  relu_head_mean(in, label.scaled_last_gradient)));
+        return patches_of(
+            product(as_row(label.authors_chain), relu_head_mean(in, label.scaled_last_gradient)));
       }
       std::vector<double> map = patches_of(as_row(label.paper_chain));
       const std::vector<double> pixels = integrated_gradients(label, path);
@@ -118,12 +119,13 @@ std::vector<double> compute(Method method, bool paper, const Ingredients& in,
     }
     case Method::snna:
       if (paper) {
-        return patches_of(product(as_row(label.paper_weighted_chain),
-                                  head_mean(in, label.noisy_last_gradient)));
+        return patches_of(
+            product(as_row(label.paper_weighted_chain), head_mean(in, label.noisy_last_gradient)));
       }
       return patches_of(product(as_row(label.authors_weighted_chain),
                                 relu_head_mean(in, label.noisy_last_gradient)));
-    case Method::rollout: return patches_of(as_row(in.rollout));
+    case Method::rollout:
+      return patches_of(as_row(in.rollout));
     case Method::gradient:  // sum_l mean_h G_l
       return patches_of(mean_over_heads(in, [&](index_t head, index_t j) {
         double sum = 0;
@@ -131,14 +133,15 @@ std::vector<double> compute(Method method, bool paper, const Ingredients& in,
         return sum;
       }));
     case Method::attsg:
-      return patches_of(product(as_row(label.authors_chain),
-                                relu_head_mean(in, label.noisy_last_gradient)));
+      return patches_of(
+          product(as_row(label.authors_chain), relu_head_mean(in, label.noisy_last_gradient)));
     case Method::inputgrad:  // x * df/dx
       return patch_sums(path, [&](std::size_t pixel) {
         return static_cast<double>(path.image[pixel]) *
                static_cast<double>(label.pixel_gradient[pixel]);
       });
-    case Method::ig: return integrated_gradients(label, path);
+    case Method::ig:
+      return integrated_gradients(label, path);
     case Method::smoothgrad:  // |mean df/dx|
       return patch_sums(path, [&](std::size_t pixel) {
         return std::abs(static_cast<double>(label.noisy_pixel_gradient[pixel]));

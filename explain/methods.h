@@ -15,9 +15,19 @@ using kernels::index_t;
 
 enum class Method : std::uint8_t {
   // With the paper's and the released code's formulation (SPEC section 2, first table).
-  rawatt, attgrad, attin, genericatt, attig, snna,
+  rawatt,
+  attgrad,
+  attin,
+  genericatt,
+  attig,
+  snna,
   // One formulation only.
-  rollout, gradient, attsg, inputgrad, ig, smoothgrad,
+  rollout,
+  gradient,
+  attsg,
+  inputgrad,
+  ig,
+  smoothgrad,
 };
 
 /// Every method, in the order in which `--method all` computes and shows them.

@@ -18,9 +18,8 @@ std::vector<float> probabilities(std::span<const float> logits, model::Activatio
   const double highest = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - highest);
-  std::transform(logits.begin(), logits.end(), result.begin(), [&](float logit) {
-    return static_cast<float>(std::exp(logit - highest) / sum);
-  });
+  std::transform(logits.begin(), logits.end(), result.begin(),
+                 [&](float logit) { return static_cast<float>(std::exp(logit - highest) / sum); });
   return result;
 }
 

@@ -23,7 +23,8 @@ RelevanceChains::RelevanceChains(const ExplainContext& context, std::vector<Chai
     query_norm_ = arena.allocate(engine::DType::f32, {context_.config().num_heads, tokens});
   }
   std::vector<float> start(static_cast<std::size_t>(count * tokens), 0.f);
-  for (index_t chain = 0; chain < count; ++chain) start[static_cast<std::size_t>(chain * tokens)] = 1.f;
+  for (index_t chain = 0; chain < count; ++chain)
+    start[static_cast<std::size_t>(chain * tokens)] = 1.f;
   context_.pass.queue.upload(rows_.data, start.data(), rows_.bytes());
   context_.pass.queue.synchronize();
 }
