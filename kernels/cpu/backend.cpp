@@ -1,2 +1,72 @@
 // The CPU's table of ops.
 #include "kernels/backend.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/tile_product.h"
+#include "kernels/error.h"
+
+namespace vitsnna::kernels {
+namespace {
+
+constexpr std::size_t alignment = 64;
+
+void* allocate(index_t bytes) {
+  if (bytes < 0) throw Error("memory: " + std::to_string(bytes) + " bytes wanted");
+  const auto size = static_cast<std::size_t>(cpu::round_up(bytes > 0 ? bytes : 1, alignment));
+  void* memory = std::aligned_alloc(alignment, size);
+  if (!memory) throw Error("memory: " + std::to_string(bytes) + " bytes wanted, not available");
+  return memory;
+}
+void deallocate(void* memory, index_t) noexcept {
+  std::free(memory);
+}
+
+void copy(Queue&, void* destination, const void* source, index_t bytes) {
+  if (bytes > 0) std::memcpy(destination, source, static_cast<std::size_t>(bytes));
+}
+void fill_zero(Queue&, void* memory, index_t bytes) {
+  if (bytes > 0) std::memset(memory, 0, static_cast<std::size_t>(bytes));
+}
+void synchronize(Queue&) {}
+
+bool supports(DType dtype) {
+  return dtype == DType::f32 || cpu::has_fast_bf16();
+}
+
+Backend make_backend() {
+  Backend b;
+  b.name = "cpu";
+  b.allocate = allocate;
+  b.deallocate = deallocate;
+  b.copy_to_device = copy;
+  b.copy_to_host = copy;
+  b.fill_zero = fill_zero;
+  b.synchronize = synchronize;
+  b.supports = supports;
+  b.linear_prepared_bytes = cpu::linear_prepared_bytes;
+  b.prepare_linear = {cpu::prepare_linear, nullptr};
+  b.linear = {cpu::linear, cpu::linear_scratch};
+  b.linear_weight_gradient = {cpu::linear_weight_gradient, cpu::linear_weight_gradient_scratch};
+  b.attention_forward = {cpu::attention_forward, cpu::attention_forward_scratch};
+  b.attention_backward = {cpu::attention_backward, cpu::attention_backward_scratch};
+  b.attention_probabilities = {cpu::attention_probabilities, cpu::attention_probabilities_scratch};
+  b.attention_gradient = {cpu::attention_gradient, cpu::attention_gradient_scratch};
+  b.relevance_rows = {cpu::relevance_rows, cpu::relevance_rows_scratch};
+  b.relevance_cls_row = {cpu::relevance_cls_row, nullptr};
+  b.value_norm = {cpu::value_norm, cpu::value_norm_scratch};
+  return b;
+}
+
+}  // namespace
+
+const Backend& cpu_backend() {
+  static const Backend backend = make_backend();
+  return backend;
+}
+
+}  // namespace vitsnna::kernels

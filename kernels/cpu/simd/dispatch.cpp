@@ -1,0 +1,28 @@
+// Chooses the vector loops for the processor at hand.
+#include "kernels/cpu/simd/vector_loops.h"
+
+namespace vitsnna::kernels::cpu {
+
+VectorLoopTables runnable_vector_loops() {
+  VectorLoopTables result{{&simd_baseline::loops}, 1};
+#ifdef VITSNNA_X86_VECTOR_LOOPS
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    result.tables[result.count++] = &simd_avx2::loops;
+  }
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    result.tables[result.count++] = &simd_avx512::loops;
+  }
+#endif
+  return result;
+}
+
+const VectorLoops& vector_loops() {
+  static const VectorLoops& best = []() -> const VectorLoops& {
+    const auto runnable = runnable_vector_loops();
+    return *runnable.tables[runnable.count - 1];
+  }();
+  return best;
+}
+
+}  // namespace vitsnna::kernels::cpu

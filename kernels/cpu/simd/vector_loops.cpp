@@ -1,0 +1,268 @@
+// The vector loops, compiled once per instruction set: VITSNNA_SIMD names this compilation's
+// namespace. Products and sums written a * b + c fuse where the processor can (-ffp-contract=fast).
+#include "kernels/cpu/simd/vector_loops.h"
+
+#include "kernels/cpu/simd/vector_math.h"
+
+namespace vitsnna::kernels::cpu::VITSNNA_SIMD {
+namespace {
+
+/// Calls body(column, count): whole vectors, then what is left over.
+template <class Body>
+VITSNNA_INLINE void by_vectors(index_t n, const Body& body) {
+  index_t column = 0;
+  for (; column + lanes <= n; column += lanes) body(column, lanes);
+  if (column < n) body(column, n - column);
+}
+
+template <class Element>
+VITSNNA_INLINE Floats get(const Element* from, index_t count) {
+  return count == lanes ? load(from) : load_part(from, count);
+}
+template <class Element>
+VITSNNA_INLINE void put(Element* to, Floats value, index_t count) {
+  if (count == lanes) {
+    store(to, value);
+  } else {
+    store_part(to, value, count);
+  }
+}
+
+/// body(pointer of the right element type)
+template <class Body>
+VITSNNA_INLINE void with_type(const void* data, DType dtype, const Body& body) {
+  if (dtype == DType::f32) {
+    body(static_cast<const float*>(data));
+  } else {
+    body(static_cast<const std::uint16_t*>(data));
+  }
+}
+template <class Body>
+VITSNNA_INLINE void with_type(void* data, DType dtype, const Body& body) {
+  if (dtype == DType::f32) {
+    body(static_cast<float*>(data));
+  } else {
+    body(static_cast<std::uint16_t*>(data));
+  }
+}
+
+void exp2(index_t n, const float* x, float* y) {
+  by_vectors(n,
+             [&](index_t j, index_t count) { put(y + j, power_of_two(get(x + j, count)), count); });
+}
+void gelu(index_t n, const float* x, float* y) {
+  by_vectors(n, [&](index_t j, index_t count) { put(y + j, gelu_of(get(x + j, count)), count); });
+}
+void gelu_derivative(index_t n, const float* x, float* y) {
+  by_vectors(n, [&](index_t j, index_t count) {
+    put(y + j, gelu_derivative_of(get(x + j, count)), count);
+  });
+}
+
+void linear_epilogue(const EpilogueRow& row) {
+  const auto finish = [&](auto* output, const auto& value_at) {
+    if (row.accumulate) {
+      by_vectors(row.columns, [&](index_t j, index_t count) {
+        put(output + j, value_at(j, count) + get(output + j, count), count);
+      });
+    } else {
+      by_vectors(row.columns,
+                 [&](index_t j, index_t count) { put(output + j, value_at(j, count), count); });
+    }
+  };
+  const auto linear_value = [&](index_t j, index_t count) {
+    const Floats product = get(row.product + j, count);
+    return row.bias ? product + get(row.bias + j, count) : product;
+  };
+  with_type(row.output, row.output_dtype, [&](auto* output) {
+    switch (row.epilogue) {
+      case Epilogue::none:
+        finish(output, linear_value);
+        break;
+      case Epilogue::gelu:
+        if (row.pre_activation) {
+          with_type(row.pre_activation, row.pre_activation_dtype, [&](auto* kept) {
+            finish(output, [&](index_t j, index_t count) {
+              const Floats value = linear_value(j, count);
+              put(kept + j, value, count);
+              return gelu_of(value);
+            });
+          });
+        } else {
+          finish(output, [&](index_t j, index_t count) { return gelu_of(linear_value(j, count)); });
+        }
+        break;
+      case Epilogue::gelu_backward:
+        with_type(row.auxiliary, row.auxiliary_dtype, [&](const auto* auxiliary) {
+          finish(output, [&](index_t j, index_t count) {
+            return linear_value(j, count) * gelu_derivative_of(get(auxiliary + j, count));
+          });
+        });
+        break;
+    }
+  });
+}
+
+/// Lanes of the vector at `column` that lie inside the tile.
+VITSNNA_INLINE Ints inside(index_t column, index_t columns) {
+  return lane_numbers() < static_cast<std::int32_t>(columns - column);
+}
+
+void softmax_tile(const ScoreTile& tile, float scale_log2e, const float* keep, float* maxima,
+                  float* sums, float* corrections, std::uint16_t* probabilities) {
+  const index_t whole = tile.columns / lanes * lanes;
+  const index_t padded = (tile.columns + tile_padding - 1) / tile_padding * tile_padding;
+  for (index_t i = 0; i < tile.rows; ++i) {
+    float* row = tile.scores + i * tile.stride;
+    Floats highest = splat(-__builtin_inff());
+    for (index_t j = 0; j < whole; j += lanes) highest = maximum(highest, load(row + j));
+    if (whole < tile.columns) {
+      const Floats last = load(row + whole);
+      highest = maximum(highest, inside(whole, tile.columns) ? last : highest);
+    }
+    const float top = maximum_of(highest) * scale_log2e;
+    const float before = maxima[i];
+    const float now = top > before ? top : before;
+    const Floats shift = splat(-now);
+    Floats sum{};
+    const auto step = [&](index_t j, bool partial) {
+      Floats p = power_of_two(load(row + j) * scale_log2e + shift);
+      if (partial) p = inside(j, tile.columns) ? p : Floats{};
+      sum += p;
+      if (keep) p *= load(keep + j);
+      if (probabilities) {
+        store(probabilities + i * tile.stride + j, p);
+      } else {
+        store(row + j, p);
+      }
+    };
+    for (index_t j = 0; j < whole; j += lanes) step(j, false);
+    for (index_t j = whole; j < padded; j += lanes) step(j, true);
+    const Floats factor = power_of_two(splat(before - now));
+    corrections[i] = factor[0];
+    sums[i] = sums[i] * factor[0] + sum_of(sum);
+    maxima[i] = now;
+  }
+}
+
+void probability_tile(const ScoreTile& tile, float scale_log2e, const float* log2_sum_exp,
+                      std::uint16_t* probabilities) {
+  for (index_t i = 0; i < tile.rows; ++i) {
+    float* row = tile.scores + i * tile.stride;
+    const Floats shift = splat(-log2_sum_exp[i]);
+    if (probabilities) {
+      for (index_t j = 0; j < tile.columns; j += lanes) {
+        const Floats p = power_of_two(load(row + j) * scale_log2e + shift);
+        store(row + j, p);
+        store(probabilities + i * tile.stride + j, p);
+      }
+    } else {
+      for (index_t j = 0; j < tile.columns; j += lanes) {
+        store(row + j, power_of_two(load(row + j) * scale_log2e + shift));
+      }
+    }
+  }
+}
+
+void score_gradient_tile(const ScoreTile& gradient, const float* probabilities,
+                         const float* row_dot, float scale, std::uint16_t* rounded) {
+  for (index_t i = 0; i < gradient.rows; ++i) {
+    float* row = gradient.scores + i * gradient.stride;
+    const float* p = probabilities + i * gradient.stride;
+    const Floats dot_i = splat(row_dot[i]);
+    for (index_t j = 0; j < gradient.columns; j += lanes) {
+      const Floats value = load(p + j) * (load(row + j) - dot_i) * scale;
+      if (rounded) {
+        store(rounded + i * gradient.stride + j, value);
+      } else {
+        store(row + j, value);
+      }
+    }
+  }
+}
+
+/// A number of vectors known when the loop is compiled.
+template <index_t Value>
+struct Count {
+  static constexpr index_t value = Value;
+};
+
+void relevance_columns(const ScoreTile& probability, const float* gradient, const float* weight,
+                       float* column) {
+  constexpr index_t wide = 4;  // vectors summed side by side
+  const auto strip = [&](index_t j, auto vectors) {
+    constexpr index_t vector_count = decltype(vectors)::value;
+    Floats sum[vector_count] = {};
+    for (index_t i = 0; i < probability.rows; ++i) {
+      const float* p = probability.scores + i * probability.stride + j;
+      const float* g = gradient ? gradient + i * probability.stride + j : nullptr;
+      for (index_t v = 0; v < vector_count; ++v) {
+        Floats product = load(p + v * lanes) * weight[i];
+        if (g) product *= maximum(load(g + v * lanes), Floats{});
+        sum[v] += product;
+      }
+    }
+    for (index_t v = 0; v < vector_count; ++v) {
+      const index_t at = j + v * lanes;
+      const index_t left = probability.columns - at;
+      if (left <= 0) break;
+      const index_t count = left < lanes ? left : lanes;
+      put(column + at, get(column + at, count) + sum[v], count);
+    }
+  };
+  index_t j = 0;
+  for (; j + wide * lanes <= probability.columns; j += wide * lanes) strip(j, Count<wide>{});
+  for (; j < probability.columns; j += lanes) strip(j, Count<1>{});
+}
+
+void convert(index_t n, const void* source, DType source_dtype, float factor, void* destination,
+             DType destination_dtype) {
+  with_type(source, source_dtype, [&](const auto* from) {
+    with_type(destination, destination_dtype, [&](auto* to) {
+      by_vectors(
+          n, [&](index_t j, index_t count) { put(to + j, get(from + j, count) * factor, count); });
+    });
+  });
+}
+
+void add_scaled(index_t n, const void* source, DType source_dtype, float factor,
+                float* destination) {
+  with_type(source, source_dtype, [&](const auto* from) {
+    by_vectors(n, [&](index_t j, index_t count) {
+      put(destination + j, get(from + j, count) * factor + get(destination + j, count), count);
+    });
+  });
+}
+
+float dot(index_t n, const void* a, const void* b, DType dtype) {
+  float result = 0;
+  with_type(a, dtype, [&](const auto* left) {
+    const auto* right = static_cast<decltype(left)>(b);
+    Floats sum{};
+    by_vectors(n, [&](index_t j, index_t count) {
+      sum = get(left + j, count) * get(right + j, count) + sum;
+    });
+    result = sum_of(sum);
+  });
+  return result;
+}
+
+#define VITSNNA_TEXT_OF(name) #name
+#define VITSNNA_TEXT(name) VITSNNA_TEXT_OF(name)
+
+}  // namespace
+
+extern const VectorLoops loops = {VITSNNA_TEXT(VITSNNA_SIMD),
+                                  exp2,
+                                  gelu,
+                                  gelu_derivative,
+                                  linear_epilogue,
+                                  softmax_tile,
+                                  probability_tile,
+                                  score_gradient_tile,
+                                  relevance_columns,
+                                  convert,
+                                  add_scaled,
+                                  dot};
+
+}  // namespace vitsnna::kernels::cpu::VITSNNA_SIMD

@@ -1,0 +1,163 @@
+// Vectors of floats and the polynomials on them. Included by vector_loops.cpp alone, which is
+// compiled per instruction set: everything here has internal linkage, so that no function compiled
+// for one processor is ever linked into code for another.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+using vitsnna::kernels::index_t;
+
+#if defined(__AVX512F__)
+constexpr index_t lanes = 16;
+#elif defined(__AVX2__)
+constexpr index_t lanes = 8;
+#else
+constexpr index_t lanes = 4;
+#endif
+
+using Floats = float __attribute__((vector_size(4 * lanes)));
+using Ints = std::int32_t __attribute__((vector_size(4 * lanes)));
+using Words = std::uint32_t __attribute__((vector_size(4 * lanes)));
+using Halves = std::uint16_t __attribute__((vector_size(2 * lanes)));
+
+#define VITSNNA_INLINE static inline __attribute__((always_inline))
+
+VITSNNA_INLINE Floats splat(float value) {
+  return Floats{} + value;
+}
+
+template <class To, class From>
+VITSNNA_INLINE To bits_of(From value) {
+  static_assert(sizeof(To) == sizeof(From));
+  To result;
+  std::memcpy(&result, &value, sizeof result);
+  return result;
+}
+
+VITSNNA_INLINE Floats maximum(Floats a, Floats b) {
+  return a > b ? a : b;
+}
+VITSNNA_INLINE Floats minimum(Floats a, Floats b) {
+  return a < b ? a : b;
+}
+
+VITSNNA_INLINE Ints lane_numbers() {
+  Ints result{};
+  for (index_t lane = 0; lane < lanes; ++lane) result[lane] = static_cast<std::int32_t>(lane);
+  return result;
+}
+
+/// Sum and maximum over lanes, always in the same order.
+VITSNNA_INLINE float sum_of(Floats value) {
+  float parts[lanes];
+  std::memcpy(parts, &value, sizeof parts);
+  for (index_t width = lanes / 2; width > 0; width /= 2) {
+    for (index_t lane = 0; lane < width; ++lane) parts[lane] += parts[lane + width];
+  }
+  return parts[0];
+}
+VITSNNA_INLINE float maximum_of(Floats value) {
+  float parts[lanes];
+  std::memcpy(parts, &value, sizeof parts);
+  for (index_t lane = 1; lane < lanes; ++lane) {
+    parts[0] = parts[lane] > parts[0] ? parts[lane] : parts[0];
+  }
+  return parts[0];
+}
+
+VITSNNA_INLINE Floats load(const float* from) {
+  Floats result;
+  std::memcpy(&result, from, sizeof result);
+  return result;
+}
+VITSNNA_INLINE void store(float* to, Floats value) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+VITSNNA_INLINE Floats widen(Halves value) {
+  return bits_of<Floats>(__builtin_convertvector(value, Words) << 16);
+}
+/// Round to nearest even; NaN stays NaN.
+VITSNNA_INLINE Halves narrow(Floats value) {
+  const Words bits = bits_of<Words>(value);
+  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Words quiet = (bits >> 16) | 0x0040u;
+  return __builtin_convertvector(value == value ? rounded : quiet, Halves);
+}
+
+VITSNNA_INLINE Floats load(const std::uint16_t* from) {
+  Halves result;
+  std::memcpy(&result, from, sizeof result);
+  return widen(result);
+}
+VITSNNA_INLINE void store(std::uint16_t* to, Floats value) {
+  const Halves narrowed = narrow(value);
+  std::memcpy(to, &narrowed, sizeof narrowed);
+}
+
+/// The first `count` elements, the rest 0.
+template <class Element>
+VITSNNA_INLINE Floats load_part(const Element* from, index_t count) {
+  Element parts[lanes] = {};
+  for (index_t lane = 0; lane < count; ++lane) parts[lane] = from[lane];
+  return load(parts);
+}
+template <class Element>
+VITSNNA_INLINE void store_part(Element* to, Floats value, index_t count) {
+  Element parts[lanes];
+  store(parts, value);
+  for (index_t lane = 0; lane < count; ++lane) to[lane] = parts[lane];
+}
+
+/// 2^x for x < 128, 0 below -126. x = n + f with n the nearest integer: n lands in the low bits of
+/// x + 1.5 2^23 and goes straight into the exponent; 2^f, |f| <= 1/2, is a minimax polynomial
+/// (relative error 9.2e-8).
+VITSNNA_INLINE Floats power_of_two(Floats x) {
+  const Floats shifter = splat(12582912.f);
+  const Floats shifted = x + shifter;
+  const Floats f = x - (shifted - shifter);
+  Floats p = splat(0x1.5bba14p-10f);
+  p = p * f + 0x1.3cea88p-7f;
+  p = p * f + 0x1.c6b752p-5f;
+  p = p * f + 0x1.ebf9bcp-3f;
+  p = p * f + 0x1.62e42ap-1f;
+  p = p * f + 1.f;
+  const Floats scaled = bits_of<Floats>(bits_of<Words>(p) + (bits_of<Words>(shifted) << 23));
+  return x < -126.f ? Floats{} : scaled;
+}
+
+/// erf(u): odd rational minimax on [-4, 4] (relative error 2.5e-8), +-1 to fp32 beyond.
+VITSNNA_INLINE Floats error_function(Floats u) {
+  u = minimum(maximum(u, splat(-4.f)), splat(4.f));
+  const Floats z = u * u;
+  Floats p = splat(1.9867754511764943e-06f);
+  p = p * z + 0.0002845653911611533f;
+  p = p * z + 0.0038833443701784126f;
+  p = p * z + 0.053101746894336735f;
+  p = p * z + 0.19354515433899966f;
+  p = p * z + 1.1283791393222615f;
+  Floats q = splat(3.742007537692339e-05f);
+  q = q * z + 0.0011855702223917102f;
+  q = q * z + 0.015207252818772074f;
+  q = q * z + 0.11535002816140393f;
+  q = q * z + 0.5048574827103012f;
+  q = q * z + 1.f;
+  return u * p / q;
+}
+
+/// gelu(t) = t (1 + erf(t / sqrt 2)) / 2
+VITSNNA_INLINE Floats gelu_of(Floats t) {
+  const Floats half = t * .5f;
+  return half * error_function(t * 0.70710678f) + half;
+}
+
+/// gelu'(t) = (1 + erf(t / sqrt 2)) / 2 + t exp(-t^2 / 2) / sqrt(2 pi)
+VITSNNA_INLINE Floats gelu_derivative_of(Floats t) {
+  const Floats density = power_of_two(maximum(t * t * -0.72134752f, splat(-127.f))) * 0.39894228f;
+  return t * density + (error_function(t * 0.70710678f) * .5f + .5f);
+}
+
+}  // namespace
