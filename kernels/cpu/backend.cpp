@@ -59,6 +59,19 @@ Backend make_backend() {
   b.relevance_rows = {cpu::relevance_rows, cpu::relevance_rows_scratch};
   b.relevance_cls_row = {cpu::relevance_cls_row, nullptr};
   b.value_norm = {cpu::value_norm, cpu::value_norm_scratch};
+  b.layer_norm = {cpu::layer_norm};
+  b.layer_norm_backward = {cpu::layer_norm_backward, cpu::layer_norm_backward_scratch};
+  b.gelu = {cpu::gelu};
+  b.patchify = {cpu::patchify};
+  b.unpatchify_gradient = {cpu::unpatchify_gradient};
+  b.fill_gaussian = {cpu::fill_gaussian};
+  b.resample_position_embedding = {cpu::resample_position_embedding};
+  b.resample_position_embedding_backward = {cpu::resample_position_embedding_backward};
+  b.assemble_tokens = {cpu::assemble_tokens};
+  b.assemble_tokens_backward = {cpu::assemble_tokens_backward};
+  b.copy_rows = {cpu::copy_rows};
+  b.resample_normalize = {cpu::resample_normalize, cpu::resample_normalize_scratch};
+  b.render_overlay = {cpu::render_overlay};
   return b;
 }
 

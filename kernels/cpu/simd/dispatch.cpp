@@ -5,7 +5,7 @@ namespace vitsnna::kernels::cpu {
 
 VectorLoopTables runnable_vector_loops() {
   VectorLoopTables result{{&simd_baseline::loops}, 1};
-#ifdef VITSNNA_X86_VECTOR_LOOPS
+#ifdef VITSNNA_X86_VARIANTS
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     result.tables[result.count++] = &simd_avx2::loops;
   }

@@ -1,0 +1,46 @@
+// The element loops that gain from wide vectors, compiled once per instruction set and chosen when
+// the program starts. Every instruction set gives the same bits: sums run in 16 fixed lanes, and
+// products and sums are fused only where the source says so.
+#pragma once
+
+#include "kernels/random.h"
+#include "kernels/types.h"
+
+namespace vitsnna::kernels::cpu {
+
+enum class InstructionSet : std::uint8_t { baseline, avx2, avx512 };
+
+/// One row of LayerNormBackward. gain_gradient and shift_gradient are this block's partial sums,
+/// added to, or both null.
+struct LayerNormBackwardRow {
+  const float* input = nullptr;
+  const float* gain = nullptr;
+  float epsilon = 0.f;
+  const void* output_gradient = nullptr;
+  DType dtype = DType::f32;  ///< of output_gradient
+  bool accumulate = false;
+  float* input_gradient = nullptr;
+  float* gain_gradient = nullptr;
+  float* shift_gradient = nullptr;
+};
+
+struct RowLoops {
+  /// output[i] = sigma * z(sample, first + i), i < count.
+  void (*gaussian)(const GaussianNoise& noise, std::uint32_t sample, index_t first, index_t count,
+                   float* output);
+  void (*layer_norm)(const float* input, const float* gain, const float* shift, float epsilon,
+                     index_t columns, void* output, DType output_dtype);
+  void (*layer_norm_backward)(const LayerNormBackwardRow& row, index_t columns);
+  void (*gelu)(const void* input, DType input_dtype, index_t columns, void* output,
+               DType output_dtype);
+  /// output (+)= input, converted; a null input is zeros.
+  void (*copy)(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
+               DType output_dtype);
+};
+
+/// The loops of one instruction set, or null where this build or this processor lacks it.
+const RowLoops* row_loops(InstructionSet set);
+/// The widest loops that this processor runs.
+const RowLoops& row_loops();
+
+}  // namespace vitsnna::kernels::cpu
