@@ -120,6 +120,14 @@ DecodedImage decode_bmp(Bytes file) {
   if (std::find(std::begin(kDepths), std::end(kDepths), bits) == std::end(kDepths)) {
     throw Error(fmt::format("damaged BMP: {} bits a pixel", bits));
   }
+  // The header and its palette are there; OpenCV takes a palette of 256 at most.
+  const std::uint32_t named_colours = core ? 0 : number(file, 46, 4, kFormat);
+  const std::uint32_t colours = bits > 8 ? 0 : named_colours == 0 ? 1u << bits : named_colours;
+  const std::uint64_t palette_end = 14 + std::uint64_t{header_bytes} + (core ? 3 : 4) * colours;
+  if (colours > 256 || palette_end > file.size()) {
+    throw Error(
+        fmt::format("damaged BMP: a header of {} bytes and {} colours", header_bytes, colours));
+  }
   const std::uint64_t row_bytes = (static_cast<std::uint64_t>(width) * bits + 31) / 32 * 4;
   const std::uint64_t wanted = pixels_at + row_bytes * static_cast<std::uint64_t>(height);
   if (file.size() < wanted) {
