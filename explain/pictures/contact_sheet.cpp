@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 
 #include "explain/pictures/scale_image.h"
 #include "explain/pictures/text.h"
@@ -66,35 +67,32 @@ index_t label_column(const ContactSheet& sheet) {
   return width == 0 ? 0 : std::clamp(width, kNarrowest, kWidest);
 }
 
-Layout lay_out(const ContactSheet& sheet, index_t long_side) {
+Layout lay_out(Extent cell, std::size_t rows, std::size_t columns, index_t label_width,
+               bool has_title) {
   Layout layout;
-  layout.cell = scaled_to(sheet.input.extent(), long_side);
-  layout.label_width = label_column(sheet);
-  index_t top = kMargin;
-  if (!sheet.title.empty()) top += 2 * kTitleStyle.capital_height + 4;
+  layout.cell = cell;
+  layout.label_width = label_width;
+  const index_t top = kMargin + (has_title ? 2 * kTitleStyle.capital_height + 4 : 0);
   layout.columns_top = top + kColumnStyle.capital_height;
   layout.cells_top = layout.columns_top + kColumnStyle.capital_height;
-  layout.cells_left = kMargin + (layout.label_width == 0 ? 0 : layout.label_width + 2 * kGap);
-  layout.page = {layout.cell_top(sheet.rows.size()) - kGap + kMargin,
-                 layout.cell_left(sheet.columns.size() + 1) - kGap + kMargin};
+  layout.cells_left = kMargin + (label_width == 0 ? 0 : label_width + 2 * kGap);
+  layout.page = {layout.cell_top(rows) - kGap + kMargin,
+                 layout.cell_left(columns + 1) - kGap + kMargin};
   return layout;
 }
 
-Layout fit(const ContactSheet& sheet) {
-  const index_t longest = std::max(sheet.input.height, sheet.input.width);
+/// The largest readable cells that still make one page; nothing where even the least do not.
+std::optional<Layout> fit(Extent input, std::size_t rows, std::size_t columns, index_t label_width,
+                          bool has_title) {
+  const index_t longest = std::max(input.height, input.width);
   index_t long_side = std::clamp(longest, kSmallestCell, kLargestCell);
-  Layout layout = lay_out(sheet, long_side);
-  while (layout.page.height > kMaxPagePixels / layout.page.width) {
-    if (long_side == kLeastCell) {
-      throw Error(
-          fmt::format("contact sheet: {} rows and {} columns, a page of at most {} pixels "
-                      "wanted",
-                      sheet.rows.size(), sheet.columns.size() + 1, kMaxPagePixels));
-    }
+  for (;;) {
+    const Layout layout =
+        lay_out(scaled_to(input, long_side), rows, columns, label_width, has_title);
+    if (layout.page.height <= kMaxPagePixels / layout.page.width) return layout;
+    if (long_side == kLeastCell) return std::nullopt;
     long_side = std::max(long_side * 3 / 4, kLeastCell);
-    layout = lay_out(sheet, long_side);
   }
-  return layout;
 }
 
 void paste(Image& page, const Image& picture, index_t top, index_t left) {
@@ -131,6 +129,10 @@ void draw_label(Image& page, const Layout& layout, std::size_t index, const Cont
 
 }  // namespace
 
+bool contact_sheet_fits(Extent input, std::size_t rows, std::size_t columns) {
+  return input.area() > 0 && fit(input, rows, columns, kWidest, true).has_value();
+}
+
 Image draw_contact_sheet(const ContactSheet& sheet) {
   if (sheet.input.extent().area() < 1 || sheet.rows.empty()) {
     throw Error("contact sheet: an input and at least one row wanted");
@@ -141,7 +143,15 @@ Image draw_contact_sheet(const ContactSheet& sheet) {
                               row.cells.size(), sheet.columns.size()));
     }
   }
-  const Layout layout = fit(sheet);
+  const std::optional<Layout> fitted =
+      fit(sheet.input.extent(), sheet.rows.size(), sheet.columns.size(), label_column(sheet),
+          !sheet.title.empty());
+  if (!fitted) {
+    throw Error(
+        fmt::format("contact sheet: {} rows of {} pictures, a page of at most {} pixels wanted",
+                    sheet.rows.size(), sheet.columns.size() + 1, kMaxPagePixels));
+  }
+  const Layout& layout = *fitted;
   Image page{layout.page.height, layout.page.width, {}};
   page.rgb.resize(static_cast<std::size_t>(3 * layout.page.area()));
   fill_rectangle(page, 0, 0, page.extent(), kPaper, 1);

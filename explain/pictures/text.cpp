@@ -16,13 +16,14 @@ constexpr int kOversampling = 4;
 constexpr double kCapitalUnits = 21;  ///< height of a capital in the font's own units
 constexpr std::string_view kEllipsis = "...";
 
-double font_scale(const TextStyle& style) {
-  return kOversampling * style.capital_height / kCapitalUnits;
-}
-
 int stroke(const TextStyle& style) {
   const double share = style.bold ? .17 : .11;
   return std::max(1, static_cast<int>(std::lround(kOversampling * style.capital_height * share)));
+}
+
+/// The stroke is drawn half outside the letter's outline, above and below.
+double font_scale(const TextStyle& style) {
+  return (kOversampling * style.capital_height - stroke(style)) / kCapitalUnits;
 }
 
 /// UTF-8 to what the font has: one '?' for each character beyond printable ASCII.
