@@ -8,7 +8,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config
        libdnnl-dev                                                     # matrix products (oneDNN)
-       libfmt-dev nlohmann-json3-dev libssl-dev libzip-dev                        # messages, JSON, .pth archives
+       libfmt-dev nlohmann-json3-dev libssl-dev libzip-dev             # messages, JSON, hash, .pth archives
        libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev  # pictures
        libjpeg-dev libpng-dev                                          # whose errors OpenCV hides
        libcli11-dev libspdlog-dev)                                     # command line, log

@@ -129,9 +129,7 @@ AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)
   }
 }
 
-AtomicFile::~AtomicFile() {
-  discard();
-}
+AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::discard() noexcept {
   if (descriptor_ >= 0) ::close(descriptor_);

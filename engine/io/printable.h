@@ -13,8 +13,6 @@ std::string printable(std::string_view text, std::size_t limit = 160);
 
 /// Bytes at the front of `text` that are well-formed UTF-8 (no surrogates, no overlong forms).
 std::size_t valid_utf8_prefix(std::string_view text);
-inline bool is_utf8(std::string_view text) {
-  return valid_utf8_prefix(text) == text.size();
-}
+inline bool is_utf8(std::string_view text) { return valid_utf8_prefix(text) == text.size(); }
 
 }  // namespace vitsnna::engine

@@ -56,13 +56,9 @@ constexpr auto as_float = [](auto value) { return static_cast<float>(value); };
 
 static_assert(std::endian::native == std::endian::little, "every file read here is little-endian");
 
-std::int64_t size_of(ElementType type) {
-  return type_rows[static_cast<std::size_t>(type)].size;
-}
+std::int64_t size_of(ElementType type) { return type_rows[static_cast<std::size_t>(type)].size; }
 
-const char* name_of(ElementType type) {
-  return type_rows[static_cast<std::size_t>(type)].name;
-}
+const char* name_of(ElementType type) { return type_rows[static_cast<std::size_t>(type)].name; }
 
 std::optional<std::int64_t> byte_count(std::span<const std::int64_t> shape, ElementType type) {
   // Every partial product is checked, an extent of 0 behind a huge one included: numpy and torch
@@ -117,9 +113,7 @@ std::vector<float> HostTensor::to_floats() const {
   return values;
 }
 
-std::string HostTensor::shape_text() const {
-  return fmt::format("({})", fmt::join(shape, ", "));
-}
+std::string HostTensor::shape_text() const { return fmt::format("({})", fmt::join(shape, ", ")); }
 
 HostTensor HostTensor::from_floats(std::vector<std::int64_t> shape, std::span<const float> values) {
   auto owned = std::make_shared<const std::vector<float>>(values.begin(), values.end());
