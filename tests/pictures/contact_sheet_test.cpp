@@ -78,9 +78,9 @@ TEST(ContactSheet, AThousandLabelsStayOnePageAndFarMoreAreRefused) {
   sheet.rows.resize(1000, sheet.rows[0]);
   ASSERT_TRUE(contact_sheet_fits({16, 16}, 1000, 2));
   EXPECT_LE(draw_contact_sheet(sheet).extent().area(), index_t{1} << 26);
-  sheet.rows.resize(20000, sheet.rows[0]);
-  EXPECT_FALSE(contact_sheet_fits({16, 16}, 20000, 2));
-  EXPECT_ERROR(draw_contact_sheet(sheet), "contact sheet", "20000 rows");
+  sheet.rows.resize(5000, sheet.rows[0]);
+  EXPECT_FALSE(contact_sheet_fits({16, 16}, 5000, 2));
+  EXPECT_ERROR(draw_contact_sheet(sheet), "contact sheet", "5000 rows");
 }
 
 TEST(ContactSheet, OddNamesAndShapesFit) {
