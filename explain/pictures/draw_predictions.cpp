@@ -13,7 +13,7 @@ namespace vitsnna::explain {
 namespace {
 
 /// Below this short side a picture is enlarged before it is written on.
-constexpr index_t kReadableSide = 256;
+constexpr index_t kReadableSide = 200;
 
 struct Line {
   std::string label, value;
@@ -28,7 +28,7 @@ Image draw_predictions(const Image& picture, std::span<const LabelledProbability
 
   const index_t side = std::min(image.height, image.width);
   TextStyle style;
-  style.capital_height = static_cast<int>(std::clamp<index_t>(side / 28, 10, 40));
+  style.capital_height = static_cast<int>(std::clamp<index_t>(side / 36, 9, 40));
   style.colour = {255, 255, 255};
   const index_t capital = style.capital_height, line_height = capital * 2, padding = capital;
   const index_t margin = capital / 2;

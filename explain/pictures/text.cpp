@@ -11,13 +11,13 @@
 namespace vitsnna::explain {
 namespace {
 
-constexpr int kFont = cv::FONT_HERSHEY_DUPLEX;
+constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
 constexpr int kOversampling = 4;
 constexpr double kCapitalUnits = 21;  ///< height of a capital in the font's own units
 constexpr std::string_view kEllipsis = "...";
 
 int stroke(const TextStyle& style) {
-  const double share = style.bold ? .17 : .11;
+  const double share = style.bold ? .18 : .12;
   return std::max(1, static_cast<int>(std::lround(kOversampling * style.capital_height * share)));
 }
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "explain/pictures/attention_maps.h"
 #include "explain/pictures/colormaps.h"
 #include "tests/pictures/image_files.h"
 #include "tests/support/expect_error.h"
@@ -152,6 +153,26 @@ TEST_F(Overlay, RefusesWhatCannotBeDrawn) {
                "row 1, column 1");
 }
 
+TEST_F(Overlay, AMassThresholdLeavesOnlyTheTokensThatHoldTheMass) {
+  const Image picture = gradient_image(16, 32);
+  const std::vector<float> attention = {.1f, .5f, .15f, .25f, 0, 0, 0, 0};
+  OverlayOptions options;
+  options.alpha = 1;
+  const auto draw = [&](std::optional<double> threshold) {
+    return render_attention(attention, {2, 4}, picture, threshold, options, kernels::cpu_backend(),
+                            queue_);
+  };
+  const Image most = draw(.7);  // .5 and .25
+  const std::vector<int> nothing = colour(colormap("jet"), 0);
+  EXPECT_EQ(colour(most, 0, 0), nothing);
+  EXPECT_EQ(colour(most, 7, 15), colour(colormap("jet"), 255));
+  EXPECT_EQ(colour(most, 7, 16), nothing);
+  EXPECT_EQ(colour(most, 0, 24), colour(colormap("jet"), 128));  // half the largest: 127.5
+  EXPECT_EQ(colour(most, 8, 8), nothing);
+  EXPECT_EQ(draw(std::nullopt).rgb, overlay(attention, {2, 4}, picture, options).rgb);
+  EXPECT_ERROR(draw(0.), "mass threshold");
+}
+
 TEST(Colormaps, AreTheWellKnownOnes) {
   // OpenCV's jet, the paper's: dark blue, then cyan, yellow and dark red.
   EXPECT_EQ(colour(colormap("jet"), 0), (std::vector<int>{0, 0, 128}));
@@ -184,7 +205,7 @@ TEST(Predictions, FitAnyPicture) {
     many.push_back({"a rather long label, number " + std::to_string(i), .5});
   for (const Extent size : {Extent{1, 1}, Extent{96, 96}, Extent{30, 900}, Extent{900, 30}}) {
     const Image drawn = draw_predictions(gradient_image(size.height, size.width), many);
-    EXPECT_GE(std::min(drawn.height, drawn.width), 256);
+    EXPECT_GE(std::min(drawn.height, drawn.width), 200);
     EXPECT_EQ(drawn.height % size.height, 0) << "enlarged by a whole factor";
     EXPECT_EQ(drawn.height / size.height, drawn.width / size.width);
     EXPECT_EQ(drawn.rgb.size(), static_cast<std::size_t>(3 * drawn.extent().area()));
