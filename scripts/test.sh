@@ -107,7 +107,7 @@ for name in ${stages[@]+"${stages[@]}"}; do
       OMP_TOOL_LIBRARIES=$archer \
         TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$root/tests/tsan.supp ${TSAN_OPTIONS:-}" \
         stage tsan threaded_tests -- -L '^threaded$' ;;
-    fuzz) stage fuzz -- -L '^fuzz$' ;;
+    fuzz) stage fuzz fuzz_targets -- -L '^fuzz$' ;;
     *) fail_stage "$name" "no such stage; wanted release, asan, tsan or fuzz" ;;
   esac
 done
