@@ -103,7 +103,10 @@ void layer_norm(const float* input, const float* gain, const float* shift, float
 void layer_norm_backward(const LayerNormBackwardRow& row, index_t columns) {
   const float* input = row.input;
   const float* gain = row.gain;
-  const auto [mean, inverse_deviation] = statistics(input, columns, row.epsilon);
+  // No structured binding: the lambdas below capture these, which clang 14 allows for names only.
+  const RowStatistics found = statistics(input, columns, row.epsilon);
+  const float mean = found.mean;
+  const float inverse_deviation = found.inverse_deviation;
   with_type(row.output_gradient, row.dtype, [&](const auto* dy) {
     Lanes sums[2];
     sum_columns(columns, sums, [=](index_t c, index_t l, Lanes(&s)[2]) {
