@@ -35,22 +35,29 @@ else
 They show that everything runs. VITSNNA_MODEL=CHECKPOINT explains with a real model."
 fi
 
-# A road under a sky, with something on it: only there to have something to look at.
+# A road under a sky, with a car on it, as a BMP: only there to have something to look at.
 make_picture() {
-  awk 'BEGIN {
-    width = 320; height = 180
-    print "P3\n" width " " height "\n255"
-    for (y = 0; y < height; y++) for (x = 0; x < width; x++) {
-      r = 110 + y / 3; g = 160 + y / 4; b = 225                                  # sky
-      if (y > 80) {
-        r = 70; g = 120 + (x * 7 + y * 13) % 17; b = 60                          # verge
-        half = (y - 80) * 1.3 + 6; d = x - 160; if (d < 0) d = -d
-        if (d < half) { r = g = b = 85 + (x * 5 + y * 3) % 9 }                   # road
-        if (d < half * .04 && int(y / 9) % 2) { r = g = b = 235 }                # lane mark
+  local bytes
+  bytes=$(awk '
+    function put(value, count) { for (; count > 0; count--) { printf "\\%03o", value % 256; value = int(value / 256) } }
+    BEGIN {
+      width = 320; height = 180
+      printf "BM"; put(54 + 3 * width * height, 4); put(0, 4); put(54, 4)        # file header
+      put(40, 4); put(width, 4); put(height, 4); put(1, 2); put(24, 2); put(0, 24)
+      for (y = height - 1; y >= 0; y--) for (x = 0; x < width; x++) {
+        r = 110 + y / 3; g = 160 + y / 4; b = 225                                # sky
+        if (y > 80) {
+          r = 70; g = 120 + (x * 7 + y * 13) % 17; b = 60                        # verge
+          half = (y - 80) * 1.3 + 6; d = x - 160; if (d < 0) d = -d
+          if (d < half) r = g = b = 85 + (x * 5 + y * 3) % 9                     # road
+          if (d < half * .04 && int(y / 9) % 2) r = g = b = 235                  # lane mark
+        }
+        if (x > 175 && x < 215 && y > 92 && y < 122) { r = 190; g = 30; b = 30 } # car
+        put(int(b), 1); put(int(g), 1); put(int(r), 1)
       }
-      if (x > 175 && x < 215 && y > 92 && y < 122) { r = 190; g = 30; b = 30 }   # car
-      print int(r), int(g), int(b)
-    } }' >"$1"
+    }')
+  # shellcheck disable=SC2059  # the escapes are the content
+  LC_ALL=C printf "$bytes" >"$1"
 }
 
 explain() { "$vitsnna" explain --model "$model" --output "$output" --force "$@"; }
@@ -68,8 +75,8 @@ elif [ "$model" = "$tiny" ] && [ -d "$shared/data/xai_pictures" ]; then
   output=$output/predicted explain --method "$methods" "$of/giraffe.jpg" "$of/catdog.png" "$of/swan.jpg"
 else
   mkdir -p "$output/input"
-  make_picture "$output/input/road.ppm"
-  explain --method "$methods" --label all "$output/input/road.ppm"
+  make_picture "$output/input/road.bmp"
+  explain --method "$methods" --label all "$output/input/road.bmp"
 fi
 
 echo
