@@ -79,7 +79,7 @@ TEST_P(ExplainGolden, EveryMethodInBothFormulations) {
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ExplainGolden);
 INSTANTIATE_TEST_SUITE_P(Files, ExplainGolden, testing::ValuesIn(test::golden_vits()),
-                         [](const auto& info) { return info.param.stem().string(); });
+                         [](const auto& file) { return file.param.stem().string(); });
 
 TEST(ExplainGoldenReal, PretrainedVitTinyOnPhotographs) {
   VITSNNA_SHARED_OR_SKIP(golden_path, "golden/vit_tiny_real.safetensors");

@@ -184,7 +184,7 @@ TEST_P(VitGolden, MaskedForwards) {
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(VitGolden);
 INSTANTIATE_TEST_SUITE_P(Files, VitGolden, testing::ValuesIn(test::golden_vits()),
-                         [](const auto& info) { return info.param.stem().string(); });
+                         [](const auto& file) { return file.param.stem().string(); });
 
 TEST(VitGoldenFiles, ArePresent) {
   VITSNNA_SHARED_OR_SKIP(folder, "golden");

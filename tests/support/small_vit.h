@@ -39,7 +39,8 @@ inline std::map<std::string, engine::HostTensor> small_tensors(const model::VitC
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal;
   std::map<std::string, engine::HostTensor> tensors;
-  for (const auto& entry : model::ParameterTable(config).entries()) {
+  const model::ParameterTable table(config);
+  for (const auto& entry : table.entries()) {
     const bool is_norm_weight =
         entry.name.find("norm") != std::string::npos && entry.name.ends_with("weight");
     const auto rows = entry.shape.empty() ? 1 : entry.shape[0];
