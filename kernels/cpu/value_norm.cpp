@@ -21,7 +21,9 @@ struct Plan {
   index_t weight = 0, slices, total;                 // of the whole op; `weight` is W_O in bf16
   index_t value = 0, tile, squares, product, slice;  // of a thread's slice
 
-  bool copies_value(const ValueNorm& a) const { return a.value.dtype != a.projection.dtype; }
+  bool copies_value(const ValueNorm& a) const {
+    return a.scale || a.value.dtype != a.projection.dtype;
+  }
   bool copies_weight(const ValueNorm& a) const {
     return a.norm_per_head && a.projection.dtype == DType::bf16;
   }
@@ -111,8 +113,14 @@ void value_norm(Queue& queue, const ValueNorm& args) {
     if (plan.copies_value(args)) {
       auto* copy = scratch_at<std::byte>(queue, slice + plan.value);
       for (index_t r = 0; r < rows; ++r) {
-        loops.convert(inputs, element(args.value, item, first + r, 0), args.value.dtype, 1.f,
-                      copy + r * inputs * size_of(dtype), dtype);
+        for (index_t head = 0; head < args.heads; ++head) {
+          const float factor =
+              args.scale ? args.scale[(item * args.heads + head) * args.rows + first + r] : 1.f;
+          const index_t column = head * args.head_dim;
+          loops.convert(args.head_dim, element(args.value, item, first + r, column),
+                        args.value.dtype, factor, copy + (r * inputs + column) * size_of(dtype),
+                        dtype);
+        }
       }
       value = copy;
     }
