@@ -48,6 +48,7 @@ class BackwardRun {
     const engine::ArenaScope scope(layers_.arena);
     features_gradient();
     last_block_rows();
+    if (request_.at_block) request_.at_block(depth - 1, output_gradient(depth - 1));
     if (!below || (depth == 1 && !to_patches)) return std::move(result_);
     dx_ = layers_.allocate_f32({gradients_, tokens_, width_});
     last_block_attention();

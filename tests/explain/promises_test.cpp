@@ -77,7 +77,8 @@ TEST_F(Promises, MemoryLimitChangesNoBit) {
   const std::size_t position = message.find("at least ");
   ASSERT_NE(position, std::string::npos) << message;
   limited.memory_limit = std::stoll(message.substr(position + 9));
-  const Explanation tight = explain(limited);
+  engine::Queue fresh(engine::select_device("cpu"), queue_.num_threads());  // no scratch yet
+  const Explanation tight = Explainer(vit_, fresh).explain(view(), limited);
   EXPECT_EQ(tight.samples_at_a_time, 1);
   EXPECT_LE(tight.device_bytes, limited.memory_limit);
   expect_same_bits(tight, free);
