@@ -16,8 +16,8 @@ inline constexpr index_t kMaxInputSide = 65535;
 inline constexpr index_t kMaxInputPixels = index_t{1} << 27;
 
 /// The share of the resized short side that the default crop keeps where the checkpoint says
-/// nothing: 224 of 256, as in DINO's own evaluation and in timm.
-inline constexpr double kDefaultCropPct = 0.875;
+/// nothing: all of it, so that no part of the picture is cut for a reason that nobody gave.
+inline constexpr double kDefaultCropPct = 1;
 
 /// `--size` and `--crop`. What is absent is decided by the model.
 struct SizeOptions {

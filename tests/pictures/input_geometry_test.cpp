@@ -21,7 +21,7 @@ struct Case {
   index_t dropped_rows, dropped_columns;
 };
 
-/// Trained on a 28 x 28 grid of 8-pixel patches: 224 x 224, so the default resizes to 256.
+/// Trained on a 28 x 28 grid of 8-pixel patches: 224 x 224, which the default resizes to.
 model::VitConfig dino_small() {
   model::VitConfig config;
   config.patch_size = 8;
@@ -52,14 +52,16 @@ TEST_P(InputGeometryTable, IsAsTheSpecificationSays) {
   EXPECT_EQ(found.note().empty(), wanted.dropped_rows == 0 && wanted.dropped_columns == 0);
 }
 
+// clang-format off: one line a case
 constexpr Case kCases[] = {
+    // picture, --size, --crop; resized, offsets, input, dropped rows and columns
     {"default of a square model, landscape",
      {375, 500},
      "",
      "",
-     {256, 341},
-     16,
-     58,
+     {224, 299},
+     0,
+     37,
      {224, 224},
      0,
      0},
@@ -67,13 +69,13 @@ constexpr Case kCases[] = {
      {500, 375},
      "",
      "",
-     {341, 256},
-     58,
-     16,
+     {299, 224},
+     37,
+     0,
      {224, 224},
      0,
      0},
-    {"default enlarges a small picture", {32, 32}, "", "", {256, 256}, 16, 16, {224, 224}, 0, 0},
+    {"default enlarges a small picture", {32, 32}, "", "", {224, 224}, 0, 0, {224, 224}, 0, 0},
     {"short side of a driving frame",
      {720, 1280},
      "short:360",
@@ -94,11 +96,37 @@ constexpr Case kCases[] = {
      {360, 640},
      0,
      0},
-    // 5 * 10 / 4 = 12.5 -> 12; 7 * 10 / 4 = 17.5 -> 18; 9 * 10 / 4 = 22.5 -> 22.
-    {"half to even, down", {4, 5}, "short:10", "8", {10, 12}, 1, 2, {8, 8}, 0, 0},
-    {"half to even, up", {4, 7}, "short:10", "8", {10, 18}, 1, 5, {8, 8}, 0, 0},
-    {"half to even on a portrait", {9, 4}, "short:10", "8", {22, 10}, 7, 1, {8, 8}, 0, 0},
-    {"above half goes up", {375, 500}, "short:248", "", {248, 331}, 0, 0, {248, 328}, 0, 3},
+    {"half to even, down: 5 * 10 / 4 = 12.5",
+     {4, 5},
+     "short:10",
+     "8",
+     {10, 12},
+     1,
+     2,
+     {8, 8},
+     0,
+     0},
+    {"half to even, up: 7 * 10 / 4 = 17.5", {4, 7}, "short:10", "8", {10, 18}, 1, 5, {8, 8}, 0, 0},
+    {"half to even on a portrait: 9 * 10 / 4 = 22.5",
+     {9, 4},
+     "short:10",
+     "8",
+     {22, 10},
+     7,
+     1,
+     {8, 8},
+     0,
+     0},
+    {"above half goes up: 500 * 248 / 375 = 330.67",
+     {375, 500},
+     "short:248",
+     "",
+     {248, 331},
+     0,
+     0,
+     {248, 328},
+     0,
+     3},
     {"offset of an odd margin rounds down",
      {256, 341},
      "256x341",
@@ -114,9 +142,9 @@ constexpr Case kCases[] = {
      {375, 500},
      "",
      "160",
-     {256, 341},
-     48,
-     90,
+     {224, 299},
+     32,
+     69,
      {160, 160},
      0,
      0},
@@ -143,6 +171,7 @@ constexpr Case kCases[] = {
     {"crop of the whole", {64, 64}, "64x64", "64", {64, 64}, 0, 0, {64, 64}, 0, 0},
     {"one patch", {8, 8}, "8x8", "", {8, 8}, 0, 0, {8, 8}, 0, 0},
 };
+// clang-format on
 INSTANTIATE_TEST_SUITE_P(Sizes, InputGeometryTable, testing::ValuesIn(kCases));
 
 TEST(InputGeometry, TakesTheMetadatasSizeAndCropShare) {
