@@ -1,0 +1,254 @@
+// Contract of attention: forward with its masks, backward, and the rows that explanations read.
+#include "tests/contract/attention_operands.h"
+
+namespace vitsnna::contract {
+namespace {
+
+using kernels::AttentionForward;
+using kernels::AttentionGradient;
+using kernels::AttentionProbabilities;
+
+VITSNNA_CONTRACT(AttentionContract);
+
+/// items, heads, head_dim, num_queries, num_keys
+const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},   {3, 1, 64, 33, 33},
+                                 {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
+                                 {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530}};
+
+struct Masks {
+  Values query, key;
+};
+
+Outputs forward(const Subject& subject, const AttentionShape& s, const AttentionOperands& v,
+                const Masks& masks, bool keep_sums, int threads) {
+  const index_t width = s.heads * s.head_dim;
+  const DType dtype = subject.precision;
+  const auto query =
+      Operand::input(subject, third(s.items, s.num_queries, width, dtype), v.query);
+  const auto key = Operand::input(subject, third(s.items, s.num_keys, width, dtype), v.key);
+  const auto value = Operand::input(subject, third(s.items, s.num_keys, width, dtype), v.value);
+  const auto output = Operand::output(subject, strided(s.items, s.num_queries, width, dtype));
+  const auto sums = Operand::output(subject, dense(s.items * s.heads * s.num_queries));
+  const auto keep = [&](const Values& mask) {
+    return Operand::input(subject, dense(static_cast<index_t>(mask.size()), Storage::u8), mask);
+  };
+  const auto query_keep = keep(masks.query), key_keep = keep(masks.key);
+  AttentionForward a;
+  a.shape = s;
+  a.query = query.matrix();
+  a.key = key.matrix();
+  a.value = value.matrix();
+  a.output = output.matrix();
+  a.log_sum_exp = keep_sums ? sums.floats() : nullptr;
+  a.query_keep = masks.query.empty() ? nullptr : query_keep.bytes();
+  a.key_keep = masks.key.empty() ? nullptr : key_keep.bytes();
+  launch(subject, subject.backend->attention_forward, a, threads);
+  return {output.values(), sums.values()};
+}
+
+TEST_P(AttentionContract, ForwardIsTheSoftmaxOfTheScoresMaskedAfterwards) {
+  for (const AttentionShape& s : shapes) {
+    for (const int masked : {0, 1, 3}) {  // bit 0: keys, bit 1: queries
+      SCOPED_TRACE(text(s) + ", masks " + std::to_string(masked));
+      const AttentionOperands v = random_operands(s, precision());
+      Masks masks;
+      if (masked & 1) masks.key = random_keep(s.items * s.num_keys, 4);
+      if (masked & 2) masks.query = random_keep(s.items * s.num_queries, 5);
+      const bool keep_sums = masked != 3;
+      const Outputs got = run_on_every_team(
+          subject(), [&](int threads) { return forward(subject(), s, v, masks, keep_sums, threads); });
+      const auto want = oracle::probabilities<double>(s, v.query, v.key);
+      const auto naive = oracle::probabilities<float>(s, v.query, v.key);
+      expect_close("output", got[0],
+                   oracle::attention_output<double>(s, want.attention, v.value, masks.query,
+                                                    masks.key, precision()),
+                   oracle::attention_output<float>(s, naive.attention, v.value, masks.query,
+                                                   masks.key, precision()),
+                   largest(v.value), precision());
+      if (keep_sums) {
+        expect_close("log_sum_exp", got[1], want.log_sum_exp, naive.log_sum_exp,
+                     largest(want.log_sum_exp) + 1.);
+      }
+    }
+  }
+}
+
+TEST_P(AttentionContract, ForwardSurvivesScoresFarApart) {
+  const AttentionShape s{1, 1, 32, 5, 40};
+  AttentionOperands v = random_operands(s, precision());
+  for (double& q : v.query) q = static_cast<double>(oracle::stored(static_cast<float>(40. * q), precision()));
+  const Outputs got = forward(subject(), s, v, {}, true, 1);
+  const auto want = oracle::probabilities<double>(s, v.query, v.key);
+  const auto naive = oracle::probabilities<float>(s, v.query, v.key);
+  expect_close("output", got[0],
+               oracle::attention_output<double>(s, want.attention, v.value, {}, {}, precision()),
+               oracle::attention_output<float>(s, naive.attention, v.value, {}, {}, precision()),
+               // A score of hundreds carries its own rounding into the exponential.
+               largest(v.value) * (1. + largest(want.log_sum_exp)), precision());
+  expect_close("log_sum_exp", got[1], want.log_sum_exp, naive.log_sum_exp,
+               largest(want.log_sum_exp));
+}
+
+TEST_P(AttentionContract, AnItemsOutputDoesNotDependOnItsNeighbours) {
+  for (const AttentionShape& s : {AttentionShape{3, 2, 64, 70, 70}, AttentionShape{3, 2, 64, 1, 70}}) {
+    const AttentionOperands v = random_operands(s, precision());
+    const Outputs together = forward(subject(), s, v, {}, true, 1);
+    AttentionShape one = s;
+    one.items = 1;
+    for (index_t item = 0; item < 3; ++item) {
+      const AttentionOperands alone{part(v.query, 3, item), part(v.key, 3, item), part(v.value, 3, item)};
+      const Outputs got = forward(subject(), one, alone, {}, true, 1);
+      EXPECT_TRUE(same_bits(got[0], part(together[0], 3, item))) << text(s) << " item " << item;
+      EXPECT_TRUE(same_bits(got[1], part(together[1], 3, item))) << text(s) << " item " << item;
+    }
+  }
+}
+
+TEST_P(AttentionContract, BackwardIsTheGradientForEveryLabel) {
+  for (const AttentionShape& s : shapes) {
+    for (const index_t gradients : {1, 2, 3}) {
+      if (gradients == 2 && s.num_queries > 100) continue;
+      SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients");
+      const BackwardOperands v = backward_operands(s, gradients, precision());
+      const Outputs got = run_on_every_team(subject(), [&](int threads) {
+        return backward(subject(), s, gradients, v, nullptr, threads);
+      });
+      const AttentionOperands& f = v.forward;
+      const auto want = oracle::attention_backward<double>(s, gradients, f.query, f.key, f.value,
+                                                           v.output, v.output_gradient, precision());
+      const auto naive = oracle::attention_backward<float>(s, gradients, f.query, f.key, f.value,
+                                                           v.output, v.output_gradient, precision());
+      const double slope = largest_row_norm(v.output_gradient, s.heads * s.head_dim);
+      expect_close("query_gradient", got[0], want.query, naive.query, slope, precision());
+      expect_close("key_gradient", got[1], want.key, naive.key, slope, precision());
+      expect_close("value_gradient", got[2], want.value, naive.value, slope, precision());
+    }
+  }
+}
+
+TEST_P(AttentionContract, BackwardMatchesFiniteDifferences) {
+  if (precision() != DType::f32) GTEST_SKIP() << "bf16 is too coarse for finite differences";
+  for (const AttentionShape& s : {AttentionShape{2, 2, 8, 5, 5}, AttentionShape{1, 2, 8, 1, 9}}) {
+    SCOPED_TRACE(text(s));
+    const BackwardOperands v = backward_operands(s, 1, precision());
+    const Outputs got = backward(subject(), s, 1, v, nullptr, 1);
+    const auto loss = [&](const Values& q, const Values& k, const Values& value) {
+      const auto p = oracle::probabilities<double>(s, q, k);
+      return dot(oracle::attention_output<double>(s, p.attention, value, {}, {}, DType::f32),
+                 v.output_gradient);
+    };
+    const AttentionOperands& f = v.forward;
+    expect_derivative(
+        "d query", [&](const Values& x) { return loss(x, f.key, f.value); }, f.query, got[0]);
+    expect_derivative(
+        "d key", [&](const Values& x) { return loss(f.query, x, f.value); }, f.key, got[1]);
+    expect_derivative(
+        "d value", [&](const Values& x) { return loss(f.query, f.key, x); }, f.value, got[2]);
+  }
+}
+
+TEST_P(AttentionContract, ProbabilitiesAreTheRowsOfA) {
+  for (const AttentionShape& s : shapes) {
+    SCOPED_TRACE(text(s));
+    const AttentionOperands v = random_operands(s, precision());
+    const index_t width = s.heads * s.head_dim;
+    const index_t pairs = s.items * s.heads * s.num_queries * s.num_keys;
+    const Outputs got = run_on_every_team(subject(), [&](int threads) {
+      const auto query =
+          Operand::input(subject(), third(s.items, s.num_queries, width, precision()), v.query);
+      const auto key =
+          Operand::input(subject(), third(s.items, s.num_keys, width, precision()), v.key);
+      const auto rows = Operand::output(subject(), dense(pairs));
+      AttentionProbabilities a;
+      a.shape = s;
+      a.query = query.matrix();
+      a.key = key.matrix();
+      a.probabilities = rows.floats();
+      launch(subject(), backend().attention_probabilities, a, threads);
+      return Outputs{rows.values()};
+    });
+    expect_close("probabilities", got[0],
+                 oracle::probabilities<double>(s, v.query, v.key).attention,
+                 oracle::probabilities<float>(s, v.query, v.key).attention, 1.);
+  }
+}
+
+Values gradient_rows(const Subject& subject, const AttentionShape& s, index_t gradients,
+                     const Values& v, const Values& dO, const Values* mean, float weight,
+                     int threads) {
+  const index_t width = s.heads * s.head_dim, sets = s.items * gradients;
+  const index_t pairs = s.heads * s.num_queries * s.num_keys;
+  const auto value =
+      Operand::input(subject, third(s.items, s.num_keys, width, subject.precision), v);
+  const auto slope =
+      Operand::input(subject, strided(sets, s.num_queries, width, subject.precision), dO);
+  const auto rows = mean ? Operand::updated(subject, dense(gradients * pairs), *mean)
+                         : Operand::output(subject, dense(sets * pairs));
+  AttentionGradient a;
+  a.shape = s;
+  a.gradients = gradients;
+  a.value = value.matrix();
+  a.output_gradient = slope.matrix();
+  a.attention_gradient = rows.floats();
+  a.mean_items = mean != nullptr;
+  a.weight = weight;
+  launch(subject, subject.backend->attention_gradient, a, threads);
+  return rows.values();
+}
+
+TEST_P(AttentionContract, AttentionGradientIsEachSamplesOrTheirMean) {
+  for (const AttentionShape& s : shapes) {
+    for (const index_t gradients : {1, 3}) {
+      for (const bool mean : {false, true}) {
+        SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, mean " +
+                     std::to_string(mean));
+        const index_t width = s.heads * s.head_dim;
+        const index_t pairs = s.heads * s.num_queries * s.num_keys;
+        const Values value = random_values(s.items * s.num_keys * width, 3, precision());
+        const Values dO = random_values(s.items * gradients * s.num_queries * width, 6, precision());
+        const Values initial = random_values(gradients * pairs, 7);
+        const float weight = mean ? .2f : 1.f;
+        const Outputs got = run_on_every_team(subject(), [&](int threads) {
+          return Outputs{gradient_rows(subject(), s, gradients, value, dO,
+                                       mean ? &initial : nullptr, weight, threads)};
+        });
+        const auto reduce = [&](const Values& rows, auto number) {
+          using T = decltype(number);
+          if (!mean) return rows;
+          Values sum = initial;
+          for (index_t item = 0; item < s.items; ++item) {
+            for (index_t k = 0; k < gradients * pairs; ++k) {
+              oracle::put(sum, k,
+                          oracle::at<T>(sum, k) + static_cast<T>(weight) *
+                                                      oracle::at<T>(rows, item * gradients * pairs + k));
+            }
+          }
+          return sum;
+        };
+        expect_close(
+            "attention_gradient", got[0],
+            reduce(oracle::attention_gradient<double>(s, gradients, value, dO), 0.),
+            reduce(oracle::attention_gradient<float>(s, gradients, value, dO), 0.f),
+            static_cast<double>(s.items) * std::sqrt(static_cast<double>(s.head_dim)));
+      }
+    }
+  }
+}
+
+TEST_P(AttentionContract, MeanGradientInTwoBatchesEqualsOne) {
+  const AttentionShape s{4, 2, 32, 1, 50};
+  const Values value = random_values(4 * 50 * 64, 3, precision());
+  const Values dO = random_values(4 * 2 * 64, 6, precision());
+  const Values zero = oracle::zeros(2 * 2 * 50);
+  const Values whole = gradient_rows(subject(), s, 2, value, dO, &zero, .25f, 1);
+  Values sum = zero;
+  AttentionShape half = s;
+  half.items = 2;
+  for (index_t k = 0; k < 2; ++k) {
+    sum = gradient_rows(subject(), half, 2, part(value, 2, k), part(dO, 2, k), &sum, .25f, 1);
+  }
+  EXPECT_TRUE(same_bits(sum, whole));
+}
+
+}  // namespace
+}  // namespace vitsnna::contract

@@ -1,0 +1,296 @@
+// Contract of the linear layers and of the value norm.
+#include "tests/contract/check.h"
+#include "tests/oracle/linear.h"
+
+namespace vitsnna::contract {
+namespace {
+
+using kernels::Epilogue;
+using kernels::Linear;
+using kernels::LinearWeight;
+using kernels::LinearWeightGradient;
+using kernels::PrepareLinear;
+using kernels::ValueNorm;
+
+VITSNNA_CONTRACT(LinearContract);
+
+/// A weight on the device, prepared if the backend wants it so.
+class DeviceWeight {
+ public:
+  DeviceWeight(const Subject& subject, LinearWeight extents, const Values& master)
+      : weight_(extents),
+        master_(Operand::input(subject,
+                               dense(1, extents.out_features, extents.in_features, DType::f32),
+                               master)),
+        prepared_(Operand::output(
+            subject, dense(subject.backend->linear_prepared_bytes(extents), Storage::u8))) {
+    weight_.master = master_.floats();
+    if (subject.backend->linear_prepared_bytes(extents) == 0) return;
+    PrepareLinear prepare{weight_, prepared_.data()};
+    launch(subject, subject.backend->prepare_linear, prepare, 1);
+    weight_.prepared = prepared_.data();
+  }
+  const LinearWeight& get() const { return weight_; }
+
+ private:
+  LinearWeight weight_;
+  Operand master_, prepared_;
+};
+
+struct Shape {
+  index_t items, rows, inner, outer;
+};
+const Shape shapes[] = {{1, 1, 1, 1},    {1, 1, 64, 48},  {3, 1, 33, 7},   {2, 33, 65, 100},
+                        {3, 70, 96, 33}, {1, 197, 64, 192}, {2, 145, 192, 64}};
+
+struct Options {
+  Epilogue epilogue = Epilogue::none;
+  bool bias = false, accumulate = false, transposed = false, keep = false;
+  DType output = DType::f32;
+};
+
+struct LinearRun {
+  const Subject& subject;
+  Linear args;
+  oracle::LinearOperands operands;  ///< `weight` holds the master, before rounding
+
+  Outputs operator()(int threads) const {
+    Linear a = args;
+    const index_t inner = a.weight.inner(), outer = a.weight.outer();
+    const DType dtype = a.weight.dtype;
+    const DeviceWeight weight(subject, a.weight, operands.weight);
+    const auto input =
+        Operand::input(subject, strided(a.items, a.rows, inner, dtype), operands.input);
+    const auto bias = Operand::input(
+        subject, dense(static_cast<index_t>(operands.bias.size())), operands.bias);
+    const auto auxiliary =
+        Operand::input(subject, strided(a.auxiliary_items, a.rows, outer, dtype),
+                       operands.auxiliary);
+    const Layout layout = strided(a.items, a.rows, outer, a.output.dtype);
+    const auto output = a.accumulate ? Operand::updated(subject, layout, operands.initial)
+                                     : Operand::output(subject, layout);
+    const auto kept =
+        Operand::output(subject, strided(a.items, a.rows, outer, a.pre_activation.dtype));
+    a.weight = weight.get();
+    a.input = input.matrix();
+    a.bias = operands.bias.empty() ? nullptr : bias.floats();
+    a.output = output.matrix();
+    if (a.pre_activation.row_stride != 0) {
+      a.pre_activation = kept.matrix();
+    } else {
+      a.pre_activation = {};
+    }
+    if (a.auxiliary_items > 0) a.auxiliary = auxiliary.matrix();
+    launch(subject, subject.backend->linear, a, threads);
+    return {output.values(), kept.values()};
+  }
+};
+
+LinearRun make_run(const Subject& subject, const Shape& shape, const Options& options) {
+  const DType dtype = subject.precision;
+  LinearRun run{subject, {}, {}};
+  Linear& a = run.args;
+  a.items = shape.items;
+  a.rows = shape.rows;
+  a.weight.dtype = dtype;
+  a.weight.transposed = options.transposed;
+  a.weight.out_features = options.transposed ? shape.inner : shape.outer;
+  a.weight.in_features = options.transposed ? shape.outer : shape.inner;
+  a.epilogue = options.epilogue;
+  a.accumulate = options.accumulate;
+  a.output.dtype = options.output;
+  a.pre_activation.dtype = dtype;
+  a.pre_activation.row_stride = options.keep ? 1 : 0;
+  const index_t outputs = shape.items * shape.rows * shape.outer;
+  run.operands.input = random_values(shape.items * shape.rows * shape.inner, 1, dtype);
+  run.operands.weight = random_values(shape.inner * shape.outer, 2);
+  if (options.bias) run.operands.bias = random_values(shape.outer, 3);
+  if (options.accumulate) run.operands.initial = random_values(outputs, 4);
+  if (options.epilogue == Epilogue::gelu_backward) {
+    a.auxiliary_items = shape.items == 3 ? 1 : shape.items;  // gradients sharing one forward
+    run.operands.auxiliary =
+        random_values(a.auxiliary_items * shape.rows * shape.outer, 5, dtype, 3.);
+  }
+  return run;
+}
+
+TEST_P(LinearContract, LinearWithEveryEpilogueIsTheFormula) {
+  const Options variants[] = {
+      {Epilogue::none, true, false, false, false, DType::f32},
+      {Epilogue::none, false, false, true, false, precision()},
+      {Epilogue::none, true, true, false, false, DType::f32},
+      {Epilogue::none, false, true, true, false, DType::f32},
+      {Epilogue::gelu, true, false, false, false, precision()},
+      {Epilogue::gelu, true, false, false, true, precision()},
+      {Epilogue::gelu_backward, false, false, true, false, precision()},
+      {Epilogue::gelu_backward, false, false, true, false, DType::f32},
+  };
+  for (const Shape& shape : shapes) {
+    for (const Options& options : variants) {
+      SCOPED_TRACE(testing::Message()
+                   << shape.items << "x" << shape.rows << " " << shape.inner << "->" << shape.outer
+                   << " epilogue " << static_cast<int>(options.epilogue) << " transposed "
+                   << options.transposed << " accumulate " << options.accumulate);
+      const LinearRun run = make_run(subject(), shape, options);
+      const Outputs got = run_on_every_team(subject(), run);
+      oracle::LinearOperands v = run.operands;
+      v.weight = oracle::rounded(v.weight, precision());
+      const auto want = oracle::linear<double>(run.args, v);
+      const auto naive = oracle::linear<float>(run.args, v);
+      const double scale = largest(want.pre_activation) + 1.;
+      expect_close("output", got[0], want.output, naive.output, scale, options.output);
+      if (options.keep) {
+        expect_close("pre_activation", got[1], want.pre_activation, naive.pre_activation, scale,
+                     precision());
+      }
+    }
+  }
+}
+
+TEST_P(LinearContract, ARowsBitsDoNotDependOnTheItemsBesideIt) {
+  const LinearRun whole =
+      make_run(subject(), {5, 37, 96, 80}, {Epilogue::gelu, true, false, false, false, precision()});
+  const Values together = whole(1)[0];
+  for (index_t item = 0; item < 5; ++item) {
+    LinearRun alone = whole;
+    alone.args.items = 1;
+    alone.operands.input = part(whole.operands.input, 5, item);
+    EXPECT_TRUE(same_bits(alone(1)[0], part(together, 5, item))) << "item " << item;
+  }
+}
+
+TEST_P(LinearContract, LinearOfTheTransposeIsTheGradientOfTheInput) {
+  if (precision() != DType::f32) GTEST_SKIP() << "bf16 is too coarse for finite differences";
+  const Shape shape{2, 5, 24, 17};  // dy has 24 columns, x has 17
+  const LinearRun run = make_run(
+      subject(), shape, {Epilogue::gelu_backward, false, false, true, false, DType::f32});
+  const Values gradient = run(1)[0];
+  // Forward: y = gelu(t) W^T with t the auxiliary; dL/dt = (dy W) * gelu'(t).
+  Linear forward;
+  forward.items = shape.items;
+  forward.rows = shape.rows;
+  forward.weight = run.args.weight;
+  forward.weight.transposed = false;
+  expect_derivative(
+      "d input",
+      [&](const Values& t) {
+        oracle::LinearOperands v;
+        v.input = oracle::gelu<double>(t, DType::f32);
+        v.weight = run.operands.weight;
+        return dot(oracle::linear<double>(forward, v).output, run.operands.input);
+      },
+      run.operands.auxiliary, gradient);
+}
+
+TEST_P(LinearContract, WeightGradientIsTheSumOverRows) {
+  for (const auto& [items, rows, inner, outer] : shapes) {
+    for (const bool weight_only : {false, true}) {
+      SCOPED_TRACE(testing::Message() << items << "x" << rows << " " << inner << "->" << outer);
+      LinearWeightGradient a;
+      a.items = items;
+      a.rows = rows;
+      a.in_features = inner;
+      a.out_features = outer;
+      const Values x = random_values(items * rows * inner, 1, precision());
+      const Values dy = random_values(items * rows * outer, 2, precision());
+      const Values ones(static_cast<std::size_t>(inner * outer), 1.);
+      const Values one_each(static_cast<std::size_t>(outer), 1.);
+      const Outputs got = run_on_every_team(subject(), [&](int threads) {
+        const auto input = Operand::input(subject(), strided(items, rows, inner, precision()), x);
+        const auto slope = Operand::input(subject(), strided(items, rows, outer, precision()), dy);
+        const auto weight = Operand::updated(subject(), dense(inner * outer), ones);
+        const auto bias = Operand::updated(subject(), dense(outer), one_each);
+        a.input = input.matrix();
+        a.output_gradient = slope.matrix();
+        a.weight_gradient = weight.floats();
+        a.bias_gradient = weight_only ? nullptr : bias.floats();
+        launch(subject(), backend().linear_weight_gradient, a, threads);
+        if (!weight_only) {
+          const auto bias_alone = Operand::updated(subject(), dense(outer), one_each);
+          a.weight_gradient = nullptr;
+          a.bias_gradient = bias_alone.floats();
+          launch(subject(), backend().linear_weight_gradient, a, threads);
+          EXPECT_TRUE(same_bits(bias_alone.values(), bias.values()));
+        }
+        return Outputs{weight.values(), bias.values()};
+      });
+      const auto add = [&](oracle::LinearGradients d) {
+        for (double& v : d.weight) v += 1.;
+        for (double& v : d.bias) v = weight_only ? 1. : v + 1.;
+        return d;
+      };
+      const auto want = add(oracle::linear_weight_gradient<double>(a, x, dy));
+      const auto naive = add(oracle::linear_weight_gradient<float>(a, x, dy));
+      const double scale = std::sqrt(static_cast<double>(items * rows)) + 1.;
+      expect_close("weight_gradient", got[0], want.weight, naive.weight, scale);
+      expect_close("bias_gradient", got[1], want.bias, naive.bias, scale);
+      if (precision() != DType::f32 || inner * outer > 3000) continue;
+      Values gradient = got[0];
+      for (double& v : gradient) v -= 1.;
+      Linear forward;
+      forward.items = items;
+      forward.rows = rows;
+      forward.weight.out_features = outer;
+      forward.weight.in_features = inner;
+      expect_derivative(
+          "d weight",
+          [&](const Values& w) {
+            oracle::LinearOperands v;
+            v.input = x;
+            v.weight = w;
+            return dot(oracle::linear<double>(forward, v).output, dy);
+          },
+          random_values(inner * outer, 3), gradient);
+    }
+  }
+}
+
+TEST_P(LinearContract, ValueNormIsTheNormOfTheTransformedValues) {
+  struct NormShape {
+    index_t items, rows, heads, head_dim, embed_dim;
+  };
+  for (const auto& [items, rows, heads, head_dim, embed_dim] :
+       {NormShape{1, 1, 1, 8, 8}, NormShape{2, 2, 3, 32, 96}, NormShape{1, 33, 2, 96, 192},
+        NormShape{1, 197, 6, 64, 384}, NormShape{3, 70, 3, 64, 100}}) {
+    SCOPED_TRACE(testing::Message() << items << "x" << rows << " heads " << heads << "x"
+                                    << head_dim << " -> " << embed_dim);
+    ValueNorm a;
+    a.items = items;
+    a.rows = rows;
+    a.heads = heads;
+    a.head_dim = head_dim;
+    a.projection.dtype = precision();
+    a.projection.out_features = embed_dim;
+    a.projection.in_features = heads * head_dim;
+    const Values value = random_values(items * rows * heads * head_dim, 1, precision());
+    const Values projection = random_values(embed_dim * heads * head_dim, 2);
+    const Values used = oracle::rounded(projection, precision());
+    const auto want = oracle::value_norm<double>(a, value, used);
+    const auto naive = oracle::value_norm<float>(a, value, used);
+    for (const int wanted : {3, 1, 2}) {  // bit 0: norm, bit 1: per head
+      const Outputs got = run_on_every_team(subject(), [&](int threads) {
+        const DeviceWeight weight(subject(), a.projection, projection);
+        const auto v =
+            Operand::input(subject(), strided(items, rows, heads * head_dim, precision()), value);
+        const auto norm = Operand::output(subject(), dense(items * rows));
+        const auto per_head = Operand::output(subject(), dense(items * heads * rows));
+        ValueNorm run = a;
+        run.value = v.matrix();
+        run.projection = weight.get();
+        run.norm = wanted & 1 ? norm.floats() : nullptr;
+        run.norm_per_head = wanted & 2 ? per_head.floats() : nullptr;
+        launch(subject(), backend().value_norm, run, threads);
+        return Outputs{norm.values(), per_head.values()};
+      });
+      // The sums are fp32 in either precision: the operands are already rounded.
+      if (wanted & 1) expect_close("norm", got[0], want.norm, naive.norm, largest(want.norm));
+      if (wanted & 2) {
+        expect_close("norm_per_head", got[1], want.per_head, naive.per_head,
+                     largest(want.per_head));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace vitsnna::contract

@@ -1,0 +1,81 @@
+// Device operands that notice what an op may not do: guards around them, NaN in every gap between
+// strided rows, NaN in outputs before they are written, inputs compared afterwards.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/contract/subject.h"
+#include "tests/oracle/values.h"
+
+namespace vitsnna::contract {
+
+using oracle::Values;
+
+enum class Storage : std::uint8_t { f32, bf16, u8 };
+inline Storage storage_of(DType dtype) {
+  return dtype == DType::f32 ? Storage::f32 : Storage::bf16;
+}
+
+/// Extents of an operand and the elements left free after each row and each item.
+struct Layout {
+  index_t items = 1, rows = 1, columns = 0;
+  index_t row_gap = 0, item_gap = 0;
+  Storage storage = Storage::f32;
+  index_t row_stride() const { return columns + row_gap; }
+  index_t item_stride() const { return rows * row_stride() + item_gap; }
+  index_t count() const { return items * rows * columns; }
+};
+
+inline Layout dense(index_t columns, Storage storage = Storage::f32) {
+  return {1, 1, columns, 0, 0, storage};
+}
+inline Layout dense(index_t items, index_t rows, index_t columns, DType dtype) {
+  return {items, rows, columns, 0, 0, storage_of(dtype)};
+}
+/// Rows wider than what is used of them, items further apart than their rows need.
+inline Layout strided(index_t items, index_t rows, index_t columns, DType dtype) {
+  return {items, rows, columns, 5, 11, storage_of(dtype)};
+}
+
+class Operand {
+ public:
+  /// An input: it must be the same after the op.
+  static Operand input(const Subject& subject, const Layout& layout, const Values& values) {
+    return Operand(subject, layout, &values, true);
+  }
+  /// An output that starts as NaN (bytes of 0xff).
+  static Operand output(const Subject& subject, const Layout& layout) {
+    return Operand(subject, layout, nullptr, false);
+  }
+  /// An operand that the op adds to or rewrites.
+  static Operand updated(const Subject& subject, const Layout& layout, const Values& values) {
+    return Operand(subject, layout, &values, false);
+  }
+  Operand(const Operand&) = delete;
+  Operand& operator=(const Operand&) = delete;
+  /// Checks the guards, the gaps and, of an input, every element.
+  ~Operand();
+
+  kernels::Matrix matrix() const;
+  float* floats() const { return static_cast<float*>(data()); }
+  std::uint8_t* bytes() const { return static_cast<std::uint8_t*>(data()); }
+  void* data() const;
+  /// The elements in order of (item, row, column).
+  Values values() const;
+
+ private:
+  Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant);
+  std::vector<std::uint8_t> download() const;
+  index_t offset(index_t item, index_t row, index_t column) const;
+  index_t element_size() const;
+
+  const Subject& subject_;
+  Layout layout_;
+  bool constant_;
+  index_t bytes_ = 0;
+  void* memory_ = nullptr;
+  std::vector<std::uint8_t> before_;
+};
+
+}  // namespace vitsnna::contract
