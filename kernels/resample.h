@@ -9,7 +9,8 @@ namespace vitsnna::kernels {
 
 /// The source is resized to (resized_height, resized_width): separable bicubic, a = -0.5, support
 /// scaled by the reduction factor, coefficients in 22-bit fixed point and the intermediate rounded
-/// to 8 bits, horizontal pass first - Pillow's arithmetic, so that its results are met to the bit.
+/// to 8 bits, horizontal pass first - Pillow's arithmetic, so that its results are met to the bit
+/// (13 and later take the vertical pass first where the height shrinks much more than the width).
 /// The window of crop_height x crop_width at (crop_top, crop_left) is then normalised:
 ///   output[c, y, x] = (value / 255 - mean[c]) / deviation[c]
 struct ResampleNormalize {

@@ -10,8 +10,7 @@ void copy_rows(Queue& queue, const CopyRows& a) {
   for_row_blocks(queue, a.items, a.rows, rows_per_task,
                  [&](index_t item, index_t first, index_t end, int) {
                    for (index_t row = first; row < end; ++row) {
-                     const void* source =
-                         a.source.data ? element(a.source, item, row, 0) : nullptr;
+                     const void* source = a.source.data ? element(a.source, item, row, 0) : nullptr;
                      loops.copy(source, a.source.dtype, a.columns, a.accumulate,
                                 element(a.destination, item, row, 0), a.destination.dtype);
                    }

@@ -10,9 +10,7 @@ namespace {
 /// order, to the result.
 constexpr index_t blocks_per_wave = 256;
 
-index_t row_blocks(const LayerNormBackward& a) {
-  return a.items * ceil_div(a.rows, rows_per_task);
-}
+index_t row_blocks(const LayerNormBackward& a) { return a.items * ceil_div(a.rows, rows_per_task); }
 
 bool wants_parameters(const LayerNormBackward& a) { return a.gain_gradient || a.shift_gradient; }
 
@@ -33,7 +31,8 @@ void layer_norm(Queue& queue, const LayerNorm& a) {
 index_t layer_norm_backward_scratch(const Queue&, const LayerNormBackward& a) {
   if (!wants_parameters(a)) return 0;
   const index_t blocks = row_blocks(a);
-  return (blocks < blocks_per_wave ? blocks : blocks_per_wave) * 2 * a.columns * size_of(DType::f32);
+  return (blocks < blocks_per_wave ? blocks : blocks_per_wave) * 2 * a.columns *
+         size_of(DType::f32);
 }
 
 /// The gain and shift gradients are sums over every row. Each block of rows_per_task rows of one

@@ -67,10 +67,9 @@ std::uint8_t to_byte(float unit) { return static_cast<std::uint8_t>(255.f * unit
 }  // namespace
 
 void render_overlay(Queue& queue, const RenderOverlay& a) {
-  const Range map_range =
-      range_of(queue, a, [&a](const Between& row, index_t, index_t x, const auto& see) {
-        see(upsampled(a, row, x));
-      });
+  const Range map_range = range_of(
+      queue, a,
+      [&a](const Between& row, index_t, index_t x, const auto& see) { see(upsampled(a, row, x)); });
   const auto heat = [&](const Between& row, index_t x) {
     return a.colormap + 3 * to_byte(map_range.unit(upsampled(a, row, x)));
   };
@@ -97,8 +96,7 @@ void render_overlay(Queue& queue, const RenderOverlay& a) {
         } else {
           const float blended = a.alpha * static_cast<float>(colour[c]) +
                                 (1.f - a.alpha) * static_cast<float>(a.image[pixel + c]);
-          a.output[pixel + c] =
-              static_cast<std::uint8_t>(std::clamp(blended, 0.f, 255.f) + .5f);
+          a.output[pixel + c] = static_cast<std::uint8_t>(std::clamp(blended, 0.f, 255.f) + .5f);
         }
       }
     }

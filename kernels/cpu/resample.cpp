@@ -9,7 +9,8 @@
 namespace vitsnna::kernels::cpu {
 namespace {
 
-constexpr int fraction_bits = 22;  ///< of a coefficient: 32 bits, less 8 of a pixel, less 2 to spare
+constexpr int fraction_bits =
+    22;  ///< of a coefficient: 32 bits, less 8 of a pixel, less 2 to spare
 constexpr double filter_support = 2.;
 
 /// Cubic convolution with a = -1/2.
@@ -113,30 +114,30 @@ void resample_normalize(Queue& queue, const ResampleNormalize& a) {
   // Horizontal pass, of the source rows that the window needs.
   for_row_blocks(queue, 1, vertical.needed_end() - first_row, 8,
                  [&](index_t, index_t begin, index_t end, int) {
-    for (index_t y = begin; y < end; ++y) {
-      const std::uint8_t* from = a.source + (first_row + y) * a.source_width * 3;
-      std::uint8_t* to = intermediate + y * row_bytes;
-      if (horizontal.copies()) {
-        std::memcpy(to, from + a.crop_left * 3, static_cast<std::size_t>(row_bytes));
-        continue;
-      }
-      for (index_t x = 0; x < a.crop_width; ++x) {
-        const index_t first = horizontal.first(a.crop_left + x);
-        const index_t count = horizontal.end(a.crop_left + x) - first;
-        const std::int32_t* weight = column_taps + x * horizontal.most_taps();
-        std::int32_t red = half, green = half, blue = half;
-        for (index_t k = 0; k < count; ++k) {
-          const std::uint8_t* pixel = from + (first + k) * 3;
-          red += pixel[0] * weight[k];
-          green += pixel[1] * weight[k];
-          blue += pixel[2] * weight[k];
-        }
-        to[3 * x] = clip(red);
-        to[3 * x + 1] = clip(green);
-        to[3 * x + 2] = clip(blue);
-      }
-    }
-  });
+                   for (index_t y = begin; y < end; ++y) {
+                     const std::uint8_t* from = a.source + (first_row + y) * a.source_width * 3;
+                     std::uint8_t* to = intermediate + y * row_bytes;
+                     if (horizontal.copies()) {
+                       std::memcpy(to, from + a.crop_left * 3, static_cast<std::size_t>(row_bytes));
+                       continue;
+                     }
+                     for (index_t x = 0; x < a.crop_width; ++x) {
+                       const index_t first = horizontal.first(a.crop_left + x);
+                       const index_t count = horizontal.end(a.crop_left + x) - first;
+                       const std::int32_t* weight = column_taps + x * horizontal.most_taps();
+                       std::int32_t red = half, green = half, blue = half;
+                       for (index_t k = 0; k < count; ++k) {
+                         const std::uint8_t* pixel = from + (first + k) * 3;
+                         red += pixel[0] * weight[k];
+                         green += pixel[1] * weight[k];
+                         blue += pixel[2] * weight[k];
+                       }
+                       to[3 * x] = clip(red);
+                       to[3 * x + 1] = clip(green);
+                       to[3 * x + 2] = clip(blue);
+                     }
+                   }
+                 });
 
   // Vertical pass and normalisation, in pieces of a row that fit on the stack.
   parallel_for(queue, a.crop_height, [&](index_t y, int) {

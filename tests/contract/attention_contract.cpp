@@ -11,7 +11,7 @@ using kernels::AttentionProbabilities;
 VITSNNA_CONTRACT(AttentionContract);
 
 /// items, heads, head_dim, num_queries, num_keys
-const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},   {3, 1, 64, 33, 33},
+const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},     {3, 1, 64, 33, 33},
                                  {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
                                  {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530}};
 
@@ -23,8 +23,7 @@ Outputs forward(const Subject& subject, const AttentionShape& s, const Attention
                 const Masks& masks, bool keep_sums, int threads) {
   const index_t width = s.heads * s.head_dim;
   const DType dtype = subject.precision;
-  const auto query =
-      Operand::input(subject, third(s.items, s.num_queries, width, dtype), v.query);
+  const auto query = Operand::input(subject, third(s.items, s.num_queries, width, dtype), v.query);
   const auto key = Operand::input(subject, third(s.items, s.num_keys, width, dtype), v.key);
   const auto value = Operand::input(subject, third(s.items, s.num_keys, width, dtype), v.value);
   const auto output = Operand::output(subject, strided(s.items, s.num_queries, width, dtype));
@@ -55,8 +54,9 @@ TEST_P(AttentionContract, ForwardIsTheSoftmaxOfTheScoresMaskedAfterwards) {
       if (masked & 1) masks.key = random_keep(s.items * s.num_keys, 4);
       if (masked & 2) masks.query = random_keep(s.items * s.num_queries, 5);
       const bool keep_sums = masked != 3;
-      const Outputs got = run_on_every_team(
-          subject(), [&](int threads) { return forward(subject(), s, v, masks, keep_sums, threads); });
+      const Outputs got = run_on_every_team(subject(), [&](int threads) {
+        return forward(subject(), s, v, masks, keep_sums, threads);
+      });
       const auto want = oracle::probabilities<double>(s, v.query, v.key);
       const auto naive = oracle::probabilities<float>(s, v.query, v.key);
       expect_close("output", got[0],
@@ -76,7 +76,8 @@ TEST_P(AttentionContract, ForwardIsTheSoftmaxOfTheScoresMaskedAfterwards) {
 TEST_P(AttentionContract, ForwardSurvivesScoresFarApart) {
   const AttentionShape s{1, 1, 32, 5, 40};
   AttentionOperands v = random_operands(s, precision());
-  for (double& q : v.query) q = static_cast<double>(oracle::stored(static_cast<float>(40. * q), precision()));
+  for (double& q : v.query)
+    q = static_cast<double>(oracle::stored(static_cast<float>(40. * q), precision()));
   const Outputs got = forward(subject(), s, v, {}, true, 1);
   const auto want = oracle::probabilities<double>(s, v.query, v.key);
   const auto naive = oracle::probabilities<float>(s, v.query, v.key);
@@ -90,13 +91,15 @@ TEST_P(AttentionContract, ForwardSurvivesScoresFarApart) {
 }
 
 TEST_P(AttentionContract, AnItemsOutputDoesNotDependOnItsNeighbours) {
-  for (const AttentionShape& s : {AttentionShape{3, 2, 64, 70, 70}, AttentionShape{3, 2, 64, 1, 70}}) {
+  for (const AttentionShape& s :
+       {AttentionShape{3, 2, 64, 70, 70}, AttentionShape{3, 2, 64, 1, 70}}) {
     const AttentionOperands v = random_operands(s, precision());
     const Outputs together = forward(subject(), s, v, {}, true, 1);
     AttentionShape one = s;
     one.items = 1;
     for (index_t item = 0; item < 3; ++item) {
-      const AttentionOperands alone{part(v.query, 3, item), part(v.key, 3, item), part(v.value, 3, item)};
+      const AttentionOperands alone{part(v.query, 3, item), part(v.key, 3, item),
+                                    part(v.value, 3, item)};
       const Outputs got = forward(subject(), one, alone, {}, true, 1);
       EXPECT_TRUE(same_bits(got[0], part(together[0], 3, item))) << text(s) << " item " << item;
       EXPECT_TRUE(same_bits(got[1], part(together[1], 3, item))) << text(s) << " item " << item;
@@ -114,10 +117,10 @@ TEST_P(AttentionContract, BackwardIsTheGradientForEveryLabel) {
         return backward(subject(), s, gradients, v, nullptr, threads);
       });
       const AttentionOperands& f = v.forward;
-      const auto want = oracle::attention_backward<double>(s, gradients, f.query, f.key, f.value,
-                                                           v.output, v.output_gradient, precision());
-      const auto naive = oracle::attention_backward<float>(s, gradients, f.query, f.key, f.value,
-                                                           v.output, v.output_gradient, precision());
+      const auto want = oracle::attention_backward<double>(
+          s, gradients, f.query, f.key, f.value, v.output, v.output_gradient, precision());
+      const auto naive = oracle::attention_backward<float>(
+          s, gradients, f.query, f.key, f.value, v.output, v.output_gradient, precision());
       const double slope = largest_row_norm(v.output_gradient, s.heads * s.head_dim);
       expect_close("query_gradient", got[0], want.query, naive.query, slope, precision());
       expect_close("key_gradient", got[1], want.key, naive.key, slope, precision());
@@ -205,7 +208,8 @@ TEST_P(AttentionContract, AttentionGradientIsEachSamplesOrTheirMean) {
         const index_t width = s.heads * s.head_dim;
         const index_t pairs = s.heads * s.num_queries * s.num_keys;
         const Values value = random_values(s.items * s.num_keys * width, 3, precision());
-        const Values dO = random_values(s.items * gradients * s.num_queries * width, 6, precision());
+        const Values dO =
+            random_values(s.items * gradients * s.num_queries * width, 6, precision());
         const Values initial = random_values(gradients * pairs, 7);
         const float weight = mean ? .2f : 1.f;
         const Outputs got = run_on_every_team(subject(), [&](int threads) {
@@ -218,18 +222,18 @@ TEST_P(AttentionContract, AttentionGradientIsEachSamplesOrTheirMean) {
           Values sum = initial;
           for (index_t item = 0; item < s.items; ++item) {
             for (index_t k = 0; k < gradients * pairs; ++k) {
-              oracle::put(sum, k,
-                          oracle::at<T>(sum, k) + static_cast<T>(weight) *
-                                                      oracle::at<T>(rows, item * gradients * pairs + k));
+              oracle::put(
+                  sum, k,
+                  oracle::at<T>(sum, k) +
+                      static_cast<T>(weight) * oracle::at<T>(rows, item * gradients * pairs + k));
             }
           }
           return sum;
         };
-        expect_close(
-            "attention_gradient", got[0],
-            reduce(oracle::attention_gradient<double>(s, gradients, value, dO), 0.),
-            reduce(oracle::attention_gradient<float>(s, gradients, value, dO), 0.f),
-            static_cast<double>(s.items) * std::sqrt(static_cast<double>(s.head_dim)));
+        expect_close("attention_gradient", got[0],
+                     reduce(oracle::attention_gradient<double>(s, gradients, value, dO), 0.),
+                     reduce(oracle::attention_gradient<float>(s, gradients, value, dO), 0.f),
+                     static_cast<double>(s.items) * std::sqrt(static_cast<double>(s.head_dim)));
       }
     }
   }

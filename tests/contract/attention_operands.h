@@ -52,7 +52,8 @@ inline BackwardOperands backward_operands(const AttentionShape& s, index_t gradi
 }
 
 inline Outputs backward(const Subject& subject, const AttentionShape& s, index_t gradients,
-                 const BackwardOperands& v, const kernels::RelevanceRows* capture, int threads) {
+                        const BackwardOperands& v, const kernels::RelevanceRows* capture,
+                        int threads) {
   const index_t width = s.heads * s.head_dim, sets = s.items * gradients;
   const DType dtype = subject.precision;
   const auto query =
@@ -62,7 +63,8 @@ inline Outputs backward(const Subject& subject, const AttentionShape& s, index_t
       Operand::input(subject, third(s.items, s.num_keys, width, dtype), v.forward.value);
   const auto output =
       Operand::input(subject, strided(s.items, s.num_queries, width, dtype), v.output);
-  const auto sums = Operand::input(subject, dense(s.items * s.heads * s.num_queries), v.log_sum_exp);
+  const auto sums =
+      Operand::input(subject, dense(s.items * s.heads * s.num_queries), v.log_sum_exp);
   const auto slope =
       Operand::input(subject, strided(sets, s.num_queries, width, dtype), v.output_gradient);
   const auto dq = Operand::output(subject, third(sets, s.num_queries, width, dtype));

@@ -33,8 +33,8 @@ Values random_keep(index_t count, std::uint64_t seed) {
   return values;
 }
 
-void expect_close(const char* name, const Values& actual, const Values& oracle,
-                  const Values& naive, double scale, DType dtype) {
+void expect_close(const char* name, const Values& actual, const Values& oracle, const Values& naive,
+                  double scale, DType dtype) {
   ASSERT_EQ(actual.size(), oracle.size()) << name;
   ASSERT_EQ(naive.size(), oracle.size()) << name;
   double naive_error = 0.;

@@ -24,8 +24,8 @@ index_t Operand::element_size() const {
 }
 
 index_t Operand::offset(index_t item, index_t row, index_t column) const {
-  return guard_bytes + element_size() * (item * layout_.item_stride() + row * layout_.row_stride() +
-                                         column);
+  return guard_bytes +
+         element_size() * (item * layout_.item_stride() + row * layout_.row_stride() + column);
 }
 
 Operand::Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant)

@@ -42,7 +42,8 @@ TEST_P(PatchifyContract, GaussianBitsAreThoseOfTheReferenceBlock) {
     Values want, exact;
     for (std::uint32_t sample = 3; sample < 5; ++sample) {
       for (index_t e = 0; e < elements; ++e) {
-        const auto block = kernels::gaussian_block(noise, sample, static_cast<std::uint32_t>(e / 4));
+        const auto block =
+            kernels::gaussian_block(noise, sample, static_cast<std::uint32_t>(e / 4));
         want.push_back(static_cast<double>(.3f * block[static_cast<std::size_t>(e % 4)]));
         exact.push_back(static_cast<double>(.3f) * oracle::normal(noise, sample, e));
       }
@@ -55,8 +56,10 @@ TEST_P(PatchifyContract, GaussianBitsAreThoseOfTheReferenceBlock) {
 struct Shape {
   index_t items, channels, height, width, patch_size, grid_height, grid_width;
 };
-const Shape shapes[] = {{1, 1, 1, 1, 1, 1, 1},    {2, 3, 17, 23, 8, 2, 2},
-                        {3, 3, 33, 40, 4, 8, 10}, {1, 3, 24, 1040, 8, 3, 130},
+const Shape shapes[] = {{1, 1, 1, 1, 1, 1, 1},
+                        {2, 3, 17, 23, 8, 2, 2},
+                        {3, 3, 33, 40, 4, 8, 10},
+                        {1, 3, 24, 1040, 8, 3, 130},
                         {2, 1, 45, 45, 14, 3, 3}};
 
 struct Options {
@@ -106,9 +109,9 @@ Values patchify(const Subject& subject, Patchify a, const oracle::PatchifyOperan
   const auto noise = operand(v.noise), fill = operand(v.fill);
   const auto keep =
       Operand::input(subject, dense(static_cast<index_t>(v.keep.size()), Storage::u8), v.keep);
-  const auto patches = Operand::output(
-      subject, strided(a.items, a.grid_height * a.grid_width,
-                       a.channels * a.patch_size * a.patch_size, a.patches.dtype));
+  const auto patches =
+      Operand::output(subject, strided(a.items, a.grid_height * a.grid_width,
+                                       a.channels * a.patch_size * a.patch_size, a.patches.dtype));
   a.image = image.floats();
   a.baseline = v.baseline.empty() ? nullptr : baseline.floats();
   a.alpha = v.alpha.empty() ? nullptr : alpha.floats();
@@ -196,12 +199,10 @@ TEST_P(PatchifyContract, UnpatchifyIsTheTranspose) {
         launch(subject(), backend().unpatchify_gradient, args, threads);
         return to.values();
       };
-      const Outputs got = run_on_every_team(subject(), [&](int threads) {
-        return Outputs{run(s.items, slope, initial, threads)};
-      });
+      const Outputs got = run_on_every_team(
+          subject(), [&](int threads) { return Outputs{run(s.items, slope, initial, threads)}; });
       a.items = s.items;
-      expect_close("image_gradient", got[0],
-                   oracle::unpatchify_gradient<double>(a, slope, initial),
+      expect_close("image_gradient", got[0], oracle::unpatchify_gradient<double>(a, slope, initial),
                    oracle::unpatchify_gradient<float>(a, slope, initial),
                    static_cast<double>(s.items));
       if (sum) {

@@ -111,8 +111,8 @@ void expect_picture(const Values& actual, const Values& exact, double level) {
   index_t off = 0;
   for (std::size_t k = 0; k < actual.size(); ++k) {
     const double error = std::abs(actual[k] - exact[k]);
-    ASSERT_LE(error, .5001 + level) << "element " << k << ": " << actual[k] << ", wanted "
-                                    << exact[k];
+    ASSERT_LE(error, .5001 + level)
+        << "element " << k << ": " << actual[k] << ", wanted " << exact[k];
     off += error > .5001;
   }
   EXPECT_LE(static_cast<double>(off), .01 * static_cast<double>(actual.size()) + 3.);
@@ -128,8 +128,8 @@ TEST_P(PicturesContract, OverlaysAreUpsampledStretchedColouredAndBlended) {
   struct Shape {
     index_t grid_height, grid_width, height, width;
   };
-  for (const Shape& s : {Shape{1, 1, 1, 1}, Shape{3, 5, 24, 40}, Shape{7, 4, 50, 31},
-                         Shape{20, 20, 10, 7}}) {
+  for (const Shape& s :
+       {Shape{1, 1, 1, 1}, Shape{3, 5, 24, 40}, Shape{7, 4, 50, 31}, Shape{20, 20, 10, 7}}) {
     for (const Upsampling upsampling : {Upsampling::bilinear, Upsampling::nearest}) {
       for (const Blend blend : {Blend::blend, Blend::add}) {
         for (const bool over_image : {false, true}) {
@@ -138,8 +138,7 @@ TEST_P(PicturesContract, OverlaysAreUpsampledStretchedColouredAndBlended) {
                        << s.width << " upsampling " << static_cast<int>(upsampling) << " blend "
                        << static_cast<int>(blend) << " image " << over_image);
           const Values map = random_values(s.grid_height * s.grid_width, 1, DType::f32, 5.);
-          const Values image =
-              over_image ? random_bytes(s.height * s.width * 3, 2) : Values{};
+          const Values image = over_image ? random_bytes(s.height * s.width * 3, 2) : Values{};
           RenderOverlay a;
           a.grid_height = s.grid_height;
           a.grid_width = s.grid_width;

@@ -1,4 +1,5 @@
-// Contract of the relevance chain: a layer's rows, alone, inside the backward, and from the CLS row.
+// Contract of the relevance chain: a layer's rows, alone, inside the backward, and from the CLS
+// row.
 #include <memory>
 
 #include "tests/contract/attention_operands.h"
@@ -37,8 +38,7 @@ class DeviceChains {
       c.row = keep(subject, chain.row);
       c.query_weight = keep(subject, chain.query_weight);
       c.key_weight = keep(subject, chain.key_weight);
-      c.key_weight_per_head =
-          static_cast<index_t>(chain.key_weight.size()) > tokens;
+      c.key_weight_per_head = static_cast<index_t>(chain.key_weight.size()) > tokens;
       outputs_.push_back(
           std::unique_ptr<Operand>(new Operand(Operand::output(subject, dense(tokens)))));
       c.output = outputs_.back()->floats();
@@ -113,8 +113,8 @@ TEST_P(RelevanceContract, RelevanceRowsMultiplyByTheLayersMatrix) {
         const auto key = Operand::input(subject(), layout, v.forward.key);
         const auto value = Operand::input(subject(), layout, v.forward.value);
         const auto sums = Operand::input(subject(), dense(heads * tokens), v.log_sum_exp);
-        const auto slope = Operand::input(
-            subject(), strided(gradients, tokens, width, precision()), v.output_gradient);
+        const auto slope = Operand::input(subject(), strided(gradients, tokens, width, precision()),
+                                          v.output_gradient);
         const DeviceChains device(subject(), chains, tokens);
         RelevanceRows a;
         a.heads = heads;
@@ -162,10 +162,9 @@ TEST_P(RelevanceContract, BackwardCapturesTheSameRelevanceRows) {
     for (std::size_t k = 0; k < 3; ++k) {
       EXPECT_TRUE(same_bits(got[k], plain[k])) << "capturing changed gradient " << k;
     }
-    expect_chains({got.begin() + 3, got.end()},
-                  expected_relevance<double>(s, gradients, v, chains, false),
-                  expected_relevance<float>(s, gradients, v, chains, false),
-                  relevance_scale(shape));
+    expect_chains(
+        {got.begin() + 3, got.end()}, expected_relevance<double>(s, gradients, v, chains, false),
+        expected_relevance<float>(s, gradients, v, chains, false), relevance_scale(shape));
   }
 }
 
@@ -177,8 +176,7 @@ TEST_P(RelevanceContract, RelevanceOfTheClsRowIsTheFirstStep) {
                                       << " gradients, rollout " << rollout);
       Values attention = random_values(heads * tokens, 40);
       for (double& v : attention) v = std::abs(v);
-      const Values gradient =
-          rollout ? Values{} : random_values(gradients * heads * tokens, 41);
+      const Values gradient = rollout ? Values{} : random_values(gradients * heads * tokens, 41);
       const auto chains = random_chains(heads, tokens, gradients);
       const Outputs got = run_on_every_team(subject(), [&](int threads) {
         const auto a_row = Operand::input(subject(), dense(heads * tokens), attention);

@@ -13,7 +13,7 @@ using kernels::LayerNormBackward;
 struct Shape {
   index_t items, rows, columns;
 };
-const Shape shapes[] = {{1, 1, 1},   {1, 1, 16}, {1, 2, 24},  {3, 1, 33},
+const Shape shapes[] = {{1, 1, 1},   {1, 1, 16}, {1, 2, 24},   {3, 1, 33},
                         {2, 33, 65}, {3, 70, 8}, {1, 197, 96}, {1, 300, 384}};
 
 VITSNNA_CONTRACT(RowsContract);
@@ -60,8 +60,8 @@ BackwardRun layer_norm_backward(const Subject& subject, LayerNormBackward a, con
   const auto g = Operand::input(subject, dense(a.columns), gain);
   const auto slope = Operand::input(subject, strided(a.items, a.rows, a.columns, dtype), dy);
   const Layout layout = strided(a.items, a.rows, a.columns, DType::f32);
-  const auto dx = a.accumulate ? Operand::updated(subject, layout, initial)
-                               : Operand::output(subject, layout);
+  const auto dx =
+      a.accumulate ? Operand::updated(subject, layout, initial) : Operand::output(subject, layout);
   const Values ones(static_cast<std::size_t>(a.columns), 1.);
   const auto dgain = Operand::updated(subject, dense(a.columns), ones);
   const auto dshift = Operand::updated(subject, dense(a.columns), ones);
@@ -78,8 +78,8 @@ BackwardRun layer_norm_backward(const Subject& subject, LayerNormBackward a, con
 TEST_P(RowsContract, LayerNormBackwardIsTheGradient) {
   for (const auto& [items, rows, columns] : shapes) {
     for (const bool shared_input : {false, true}) {
-      SCOPED_TRACE(testing::Message() << items << "x" << rows << "x" << columns << " shared "
-                                      << shared_input);
+      SCOPED_TRACE(testing::Message()
+                   << items << "x" << rows << "x" << columns << " shared " << shared_input);
       LayerNormBackward a;
       a.items = items;
       a.input_items = shared_input ? 1 : items;
@@ -155,10 +155,10 @@ TEST_P(RowsContract, LayerNormBackwardInTwoBatchesEqualsOne) {
                                        Values(static_cast<std::size_t>(a.columns), 1.));
   const auto g = Operand::input(subject(), dense(a.columns), gain);
   for (index_t item = 0; item < 3; ++item) {
-    const auto input = Operand::input(subject(), dense(1, a.rows, a.columns, DType::f32),
-                                      part(x, 3, item));
-    const auto gradient = Operand::input(subject(), dense(1, a.rows, a.columns, precision()),
-                                         part(dy, 3, item));
+    const auto input =
+        Operand::input(subject(), dense(1, a.rows, a.columns, DType::f32), part(x, 3, item));
+    const auto gradient =
+        Operand::input(subject(), dense(1, a.rows, a.columns, precision()), part(dy, 3, item));
     const auto dx = Operand::output(subject(), dense(1, a.rows, a.columns, DType::f32));
     a.input = input.matrix();
     a.gain = g.floats();
@@ -176,8 +176,8 @@ TEST_P(RowsContract, LayerNormBackwardInTwoBatchesEqualsOne) {
 TEST_P(RowsContract, GeluIsTheErfForm) {
   for (const auto& [items, rows, columns] : shapes) {
     for (const bool in_place : {false, true}) {
-      SCOPED_TRACE(testing::Message() << items << "x" << rows << "x" << columns << " in place "
-                                      << in_place);
+      SCOPED_TRACE(testing::Message()
+                   << items << "x" << rows << "x" << columns << " in place " << in_place);
       Gelu a;
       a.items = items;
       a.rows = rows;
@@ -211,8 +211,9 @@ TEST_P(RowsContract, GeluFarFromZeroIsTheIdentityOrZero) {
   launch(subject(), backend().gelu, a, 1);
   const Values y = output.values();
   for (int k = 0; k < 4; ++k) EXPECT_NEAR(y[static_cast<std::size_t>(k)], 0., 1e-7) << k;
-  for (int k = 4; k < 7; ++k) EXPECT_FLOAT_EQ(static_cast<float>(y[static_cast<std::size_t>(k)]),
-                                             static_cast<float>(x[static_cast<std::size_t>(k)]));
+  for (int k = 4; k < 7; ++k)
+    EXPECT_FLOAT_EQ(static_cast<float>(y[static_cast<std::size_t>(k)]),
+                    static_cast<float>(x[static_cast<std::size_t>(k)]));
 }
 
 TEST_P(RowsContract, CopyRowsConvertsAddsAndZeroes) {
@@ -221,9 +222,9 @@ TEST_P(RowsContract, CopyRowsConvertsAddsAndZeroes) {
       for (const DType to : {DType::f32, precision()}) {
         for (const bool accumulate : {false, true}) {
           for (const bool broadcast : {false, true}) {
-            SCOPED_TRACE(testing::Message() << items << "x" << rows << "x" << columns << " "
-                                            << kernels::name_of(from) << "->"
-                                            << kernels::name_of(to) << " add " << accumulate);
+            SCOPED_TRACE(testing::Message()
+                         << items << "x" << rows << "x" << columns << " " << kernels::name_of(from)
+                         << "->" << kernels::name_of(to) << " add " << accumulate);
             const index_t sources = broadcast ? 1 : items;
             const Values x = random_values(sources * rows * columns, 6, from);
             const Values initial = random_values(items * rows * columns, 7, to);

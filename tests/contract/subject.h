@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct Subject {
 /// Defined by the executable that holds the suite.
 std::vector<Subject> subjects();
 
+inline void PrintTo(const Subject& subject, std::ostream* out) {
+  *out << subject.backend->name << " " << kernels::name_of(subject.precision);
+}
+
 inline std::string subject_name(const testing::TestParamInfo<Subject>& info) {
   return std::string(info.param.backend->name) + "_" + kernels::name_of(info.param.precision);
 }
@@ -45,8 +50,7 @@ class Contract : public testing::TestWithParam<Subject> {
 }  // namespace vitsnna::contract
 
 /// A family of the suite: its own fixture name, every subject.
-#define VITSNNA_CONTRACT(Family)                                                     \
-  class Family : public ::vitsnna::contract::Contract {};                            \
-  INSTANTIATE_TEST_SUITE_P(Ops, Family,                                              \
-                           ::testing::ValuesIn(::vitsnna::contract::subjects()),     \
+#define VITSNNA_CONTRACT(Family)                                                              \
+  class Family : public ::vitsnna::contract::Contract {};                                     \
+  INSTANTIATE_TEST_SUITE_P(Ops, Family, ::testing::ValuesIn(::vitsnna::contract::subjects()), \
                            ::vitsnna::contract::subject_name)

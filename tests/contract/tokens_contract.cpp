@@ -46,9 +46,8 @@ TEST_P(TokensContract, PositionEmbeddingIsTheBicubicOfTheOfficialCode) {
     const Values source = random_values(g.sources() * g.embed_dim, 1);
     const Values matrix =
         oracle::position_matrix(g.source_height, g.source_width, g.height, g.width);
-    const Outputs got = run_on_every_team(subject(), [&](int threads) {
-      return Outputs{resample(subject(), g, source, threads)};
-    });
+    const Outputs got = run_on_every_team(
+        subject(), [&](int threads) { return Outputs{resample(subject(), g, source, threads)}; });
     expect_close("output", got[0],
                  oracle::apply<double>(matrix, g.cells(), g.sources(), source, g.embed_dim, false),
                  oracle::apply<float>(matrix, g.cells(), g.sources(), source, g.embed_dim, false),
@@ -59,16 +58,14 @@ TEST_P(TokensContract, PositionEmbeddingIsTheBicubicOfTheOfficialCode) {
   }
 }
 
-/// Inside the grid, cubic convolution reproduces a ramp, so a ramp resampled is the coordinate.
+/// A ramp over the rows, resampled, tells at which coordinate it was sampled.
 TEST_P(TokensContract, PositionEmbeddingSamplesTheCoordinatesOfTheSpecification) {
   const auto ramp_at = [&](index_t side, index_t cell) {
     const Grids g{1, 28, 28, side, side};
     Values source = oracle::zeros(g.sources());
-    for (index_t k = 0; k < 28 * 28; ++k) source[static_cast<std::size_t>(1 + k)] = static_cast<double>(k / 28);
+    for (index_t k = 0; k < 28 * 28; ++k) oracle::put(source, 1 + k, static_cast<double>(k / 28));
     return resample(subject(), g, source, 1)[static_cast<std::size_t>(1 + cell * side)];
   };
-  // Rows whose four taps lie inside are exact; the first and the last of 28 -> 12 reach one row
-  // beyond the border, which is clamped: their values follow from the published coordinates.
   EXPECT_NEAR(oracle::source_coordinate(0, 28, 12), .657025, 5e-7);
   EXPECT_NEAR(oracle::source_coordinate(11, 28, 12), 26.111570, 5e-7);
   EXPECT_NEAR(oracle::source_coordinate(0, 28, 60), -.267055, 5e-7);
@@ -85,7 +82,7 @@ TEST_P(TokensContract, PositionEmbeddingSamplesTheCoordinatesOfTheSpecification)
   EXPECT_NEAR(ramp_at(12, 11), clamped(26.111570), 1e-4);
   EXPECT_NEAR(ramp_at(60, 0), clamped(-.267055), 1e-5);
   EXPECT_NEAR(ramp_at(60, 59), clamped(27.220466), 1e-4);
-  EXPECT_NEAR(ramp_at(12, 5), (5.5 * 28. / 12.1) - .5, .02);
+  EXPECT_NEAR(ramp_at(12, 5), clamped(5.5 * 28. / 12.1 - .5), 1e-4);
 }
 
 TEST_P(TokensContract, PositionEmbeddingBackwardIsTheTranspose) {
@@ -109,8 +106,7 @@ TEST_P(TokensContract, PositionEmbeddingBackwardIsTheTranspose) {
       launch(subject(), backend().resample_position_embedding_backward, a, threads);
       return Outputs{to.values()};
     });
-    Values want =
-        oracle::apply<double>(matrix, g.cells(), g.sources(), slope, g.embed_dim, true);
+    Values want = oracle::apply<double>(matrix, g.cells(), g.sources(), slope, g.embed_dim, true);
     Values naive = oracle::apply<float>(matrix, g.cells(), g.sources(), slope, g.embed_dim, true);
     for (double& v : want) v += 1.;
     for (double& v : naive) v += 1.;
@@ -147,8 +143,8 @@ TEST_P(TokensContract, TokensAreAssembledAndMasked) {
         const auto x = Operand::updated(subject(), dense(tokens * row), start);
         const auto c = Operand::input(subject(), dense(row), cls);
         const auto p = Operand::input(subject(), dense((1 + patches) * row), position);
-        const auto k = Operand::input(
-            subject(), dense(static_cast<index_t>(keep.size()), Storage::u8), keep);
+        const auto k =
+            Operand::input(subject(), dense(static_cast<index_t>(keep.size()), Storage::u8), keep);
         a.tokens = x.floats();
         a.cls_token = c.floats();
         a.position = p.floats();
@@ -166,8 +162,8 @@ TEST_P(TokensContract, AssembleBackwardSumsOverItems) {
   for (const auto& [items, patches, embed_dim] :
        {std::array<index_t, 3>{1, 1, 8}, {3, 32, 33}, {5, 196, 16}}) {
     for (const int wanted : {1, 2, 3}) {  // bit 0: cls, bit 1: position
-      SCOPED_TRACE(testing::Message() << items << "x" << patches << "x" << embed_dim << " wanted "
-                                      << wanted);
+      SCOPED_TRACE(testing::Message()
+                   << items << "x" << patches << "x" << embed_dim << " wanted " << wanted);
       const index_t rows = 1 + patches;
       const Values slope = random_values(items * rows * embed_dim, 1);
       const Values cls_before = random_values(embed_dim, 2);
@@ -196,7 +192,8 @@ TEST_P(TokensContract, AssembleBackwardSumsOverItems) {
         for (index_t item = 0; item < items; ++item) {
           for (index_t k = 0; k < rows * embed_dim; ++k) {
             const T g = oracle::at<T>(slope, item * rows * embed_dim + k);
-            if ((wanted & 1) && k < embed_dim) oracle::put(sums[0], k, oracle::at<T>(sums[0], k) + g);
+            if ((wanted & 1) && k < embed_dim)
+              oracle::put(sums[0], k, oracle::at<T>(sums[0], k) + g);
             if (wanted & 2) oracle::put(sums[1], k, oracle::at<T>(sums[1], k) + g);
           }
         }

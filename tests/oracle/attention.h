@@ -136,7 +136,8 @@ AttentionGradients attention_backward(const kernels::AttentionShape& s, index_t 
     }
     for (index_t j = 0; j < s.num_keys; ++j) {
       const T a = at<T>(attention, at_.pair(item, head, i, j));
-      const T score = stored(a * (at<T>(gradient, at_.pair(set, head, i, j)) - inner) * scale, dtype);
+      const T score =
+          stored(a * (at<T>(gradient, at_.pair(set, head, i, j)) - inner) * scale, dtype);
       const auto add = [](Values& to, index_t index, T value_) {
         put(to, index, at<T>(to, index) + value_);
       };

@@ -25,10 +25,10 @@ inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c,
 
 /// z(sample, element), by Box-Muller in double on the generator's words.
 inline double normal(const kernels::GaussianNoise& noise, std::uint32_t sample, index_t element) {
-  const auto words =
-      philox({static_cast<std::uint32_t>(element / 4), sample, noise.image_id,
-              static_cast<std::uint32_t>(noise.stream)},
-             {static_cast<std::uint32_t>(noise.seed), static_cast<std::uint32_t>(noise.seed >> 32)});
+  const auto words = philox(
+      {static_cast<std::uint32_t>(element / 4), sample, noise.image_id,
+       static_cast<std::uint32_t>(noise.stream)},
+      {static_cast<std::uint32_t>(noise.seed), static_cast<std::uint32_t>(noise.seed >> 32)});
   const std::size_t pair = element % 4 < 2 ? 0 : 2;
   const double u = (static_cast<double>(words[pair] >> 8) + 1.) * 0x1p-24;
   const double v = static_cast<double>(words[pair + 1] >> 8) * 0x1p-24;
@@ -94,8 +94,9 @@ Values unpatchify_gradient(const kernels::UnpatchifyGradient& a, const Values& p
         for (index_t x = 0; x < a.grid_width * a.patch_size; ++x) {
           const auto [patch, column] = patch_place(a.patch_size, a.grid_width, c, y, x);
           const index_t to = (a.sum_items ? 0 : item * pixels) + (c * a.height + y) * a.width + x;
-          put(result, to, at<T>(result, to) + static_cast<T>(a.weight) *
-                                                  at<T>(patches, (item * cells + patch) * columns + column));
+          put(result, to,
+              at<T>(result, to) + static_cast<T>(a.weight) *
+                                      at<T>(patches, (item * cells + patch) * columns + column));
         }
       }
     }
@@ -176,7 +177,8 @@ inline Values resample(const kernels::ResampleNormalize& a, const Values& source
   Values crop;
   for (index_t y = a.crop_top; y < a.crop_top + a.crop_height; ++y) {
     for (index_t x = a.crop_left; x < a.crop_left + a.crop_width; ++x) {
-      for (index_t c = 0; c < 3; ++c) crop.push_back(at(resized, (y * a.resized_width + x) * 3 + c));
+      for (index_t c = 0; c < 3; ++c)
+        crop.push_back(at(resized, (y * a.resized_width + x) * 3 + c));
     }
   }
   return crop;
@@ -200,7 +202,8 @@ inline Values render(const kernels::RenderOverlay& a, const Values& map, const V
       }
       const double v = (static_cast<double>(y) + .5) * ratio_y - .5;
       const double u = (static_cast<double>(x) + .5) * ratio_x - .5;
-      const auto row = static_cast<index_t>(std::floor(v)), column = static_cast<index_t>(std::floor(u));
+      const auto row = static_cast<index_t>(std::floor(v)),
+                 column = static_cast<index_t>(std::floor(u));
       const double t = v - static_cast<double>(row), s = u - static_cast<double>(column);
       heat.push_back((1. - t) * ((1. - s) * cell(row, column) + s * cell(row, column + 1)) +
                      t * ((1. - s) * cell(row + 1, column) + s * cell(row + 1, column + 1)));

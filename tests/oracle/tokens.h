@@ -67,8 +67,8 @@ Values apply(const Values& matrix, index_t rows, index_t inner, const Values& x,
     for (index_t c = 0; c < columns; ++c) {
       T sum = 0;
       for (index_t k = 0; k < terms; ++k) {
-        sum += at<T>(matrix, transposed ? k * inner + r : r * inner + k) *
-               at<T>(x, k * columns + c);
+        sum +=
+            at<T>(matrix, transposed ? k * inner + r : r * inner + k) * at<T>(x, k * columns + c);
       }
       put(y, r * columns + c, sum);
     }

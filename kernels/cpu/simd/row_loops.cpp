@@ -77,7 +77,8 @@ struct RowStatistics {
 inline RowStatistics statistics(const float* input, index_t columns, float epsilon) {
   const auto width = static_cast<float>(columns);
   Lanes sum[1];
-  sum_columns(columns, sum, [input](index_t c, index_t l, Lanes(&s)[1]) { s[0].lane[l] += input[c]; });
+  sum_columns(columns, sum,
+              [input](index_t c, index_t l, Lanes(&s)[1]) { s[0].lane[l] += input[c]; });
   const float mean = sum[0].total() / width;
   Lanes squares[1];
   sum_columns(columns, squares, [input, mean](index_t c, index_t l, Lanes(&s)[1]) {
@@ -175,11 +176,10 @@ inline float gelu_of(float t) {
   return t * (t < 0.f ? tail : 1.f - tail);
 }
 
-void gelu(const void* input, DType input_dtype, index_t columns, void* output,
-          DType output_dtype) {
+void gelu(const void* input, DType input_dtype, index_t columns, void* output, DType output_dtype) {
   with_type(input, input_dtype, [&](const auto* in) {
     with_type(output, output_dtype, [&](auto* out) {
-      // A row may be its own output: elements are independent.
+    // A row may be its own output: elements are independent.
 #pragma omp simd
       for (index_t c = 0; c < columns; ++c) store(gelu_of(load(in + c)), out + c);
     });
