@@ -16,7 +16,7 @@ struct Device {
   std::string name() const { return kind == Kind::cpu ? "cpu" : "cuda:" + std::to_string(index); }
 };
 
-/// "auto", "cpu", "cuda" or "cuda:<i>". Throws Error when the text is none of these, or names a
+/// "auto" or "cpu". Throws Error when the text is neither, or names a
 /// device that this machine or this build does not have.
 Device select_device(std::string_view text);
 
