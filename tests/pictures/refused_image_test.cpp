@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -166,7 +167,9 @@ TEST_F(RefusedImage, DamageIsAnErrorOrAPicture) {
   for (const NamedFile& whole : small_files()) {
     for (int round = 0; round < 150; ++round) {
       std::string bytes = whole.bytes;
-      const std::size_t reach = round % 2 == 0 ? bytes.size() : 64;  // headers more often
+      // Headers more often than the rest.
+      const std::size_t reach =
+          round % 2 == 0 ? bytes.size() : std::min<std::size_t>(48, bytes.size());
       for (std::size_t change = 0; change <= random(3); ++change) {
         bytes[random(reach)] = static_cast<char>(random(256));
       }
