@@ -42,7 +42,7 @@ struct Plan {
     shape.inner = a.head_dim;
     shape.left_stride = copies_value(a) ? a.projection.in_features : a.value.row_stride;
     shape.right_stride = a.projection.in_features;
-    shape.output_stride = panels.width;
+    shape.output_stride = shape.columns;
     shape.dtype = a.projection.dtype;
     shape.right = RightLayout::columns;
     return shape;
@@ -126,7 +126,7 @@ void value_norm(Queue& queue, const ValueNorm& args) {
     }
     const auto add_squares = [&](index_t panel) {
       for (index_t r = 0; r < rows; ++r) {
-        const float* row = tile + r * plan.panels.width;
+        const float* row = tile + r * plan.panels.columns(panel);
         squares[r] += loops.dot(plan.panels.columns(panel), row, row, DType::f32);
       }
     };
