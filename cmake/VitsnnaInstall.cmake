@@ -6,8 +6,8 @@ include(CMakePackageConfigHelpers)
 
 set(libraries)
 foreach(folder kernels engine model explain explain/pictures)
-  if(NOT EXISTS ${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt)
-    continue()
+  if(folder STREQUAL explain/pictures AND NOT TARGET vitsnna_pictures)
+    continue()  # built with the binary alone: its folder was never entered
   endif()
   get_property(targets DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} PROPERTY BUILDSYSTEM_TARGETS)
   foreach(target IN LISTS targets)
