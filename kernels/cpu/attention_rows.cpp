@@ -47,7 +47,7 @@ struct SoftmaxRow {
 
   SoftmaxRow(float* scores, index_t columns, index_t head_dim) {
     float correction = 0.f;
-    vector_loops().softmax_tile({1, columns, scores, round_up(columns, tile_padding)},
+    vector_loops().softmax_tile({1, round_up(columns, tile_padding), scores}, columns,
                                 scale_log2e_of(head_dim), nullptr, &maximum, &sum, &correction,
                                 nullptr);
   }

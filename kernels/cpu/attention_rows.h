@@ -12,8 +12,11 @@ struct RowScores {
 
   RowScores(index_t rows, const ConstMatrix& left, const ConstMatrix& right, index_t columns,
             index_t head_dim)
-      : shape(score_shape(rows, columns, head_dim, left.row_stride, right.row_stride,
-                          round_up(columns, tile_padding), left.dtype)) {}
+      : shape(score_shape(rows, columns, head_dim, left.dtype)) {
+    shape.left_stride = left.row_stride;
+    shape.right_stride = right.row_stride;
+    shape.output_stride = round_up(columns, tile_padding);
+  }
 
   index_t tile_bytes() const { return 4 * shape.rows * shape.output_stride; }
   index_t product_bytes() const { return shape.rows == 1 ? 0 : tile_product_scratch_bytes(shape); }

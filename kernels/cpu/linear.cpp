@@ -27,7 +27,7 @@ TileShape tile_shape(const Linear& args, const WeightPanels& panels, index_t pan
   shape.inner = args.weight.inner();
   shape.left_stride = args.input.row_stride;
   shape.right_stride = panels.right_stride();
-  shape.output_stride = panels.width;
+  shape.output_stride = shape.columns;
   shape.dtype = args.weight.dtype;
   shape.right = panels.layout;
   return shape;
@@ -173,7 +173,7 @@ void linear(Queue& queue, const Linear& args) {
     row.pre_activation_dtype = args.pre_activation.dtype;
     row.auxiliary_dtype = args.auxiliary.dtype;
     for (index_t r = 0; r < rows; ++r) {
-      row.product = tile + r * panels.width;
+      row.product = tile + r * columns;
       row.output = element(args.output, item, first_row + r, first_column);
       if (args.pre_activation.data) {
         row.pre_activation = element(args.pre_activation, item, first_row + r, first_column);

@@ -12,45 +12,43 @@
 namespace vitsnna::kernels::cpu {
 namespace {
 
-constexpr index_t most_queries = 128;
+constexpr index_t most_queries = 256;
 constexpr index_t most_keys = 512;
 
 struct Plan {
   Blocks queries, keys;
-  index_t log2_sum_exp, sums, slices, total;  // of the whole op
-  index_t scores, gradient, product, slice;   // of a thread's slice
+  index_t shift, sums, slices, total;                                     // of the whole op
+  index_t query, key, value, output_gradient, scores, gradient, product;  // of a thread's slice
+  index_t slice;
 
-  TileShape score(const RelevanceRows& a, index_t rows, index_t columns) const {
-    return score_shape(rows, columns, a.head_dim, a.query.row_stride, a.key.row_stride, keys.size,
-                       a.query.dtype);
-  }
-  TileShape score_gradient(const RelevanceRows& a, index_t rows, index_t columns) const {
-    return score_shape(rows, columns, a.head_dim, a.output_gradient.row_stride, a.value.row_stride,
-                       keys.size, a.query.dtype);
+  static TileShape score(const RelevanceRows& a, index_t keys, index_t padded_queries) {
+    return score_shape(keys, padded_queries, a.head_dim, a.query.dtype);
   }
 
   Plan(const Queue& queue, const RelevanceRows& a)
       : queries(a.num_tokens, most_queries), keys(a.num_tokens, most_keys) {
-    ScratchPlan slice_plan;
-    const index_t tile = queries.extent(0) * keys.size;
-    scores = slice_plan.reserve(4 * tile);
-    gradient = slice_plan.reserve(a.output_gradient.data ? 4 * tile : 0);
+    const index_t rows = keys.extent(0), columns = queries.padded(0);
+    const index_t head_row = a.head_dim * size_of(a.query.dtype);
+    ScratchPlan of_slice;
+    query = of_slice.reserve(columns * head_row);
+    output_gradient = of_slice.reserve(columns * head_row);
+    key = of_slice.reserve(rows * head_row);
+    value = of_slice.reserve(rows * head_row);
+    scores = of_slice.reserve(4 * rows * columns);
+    gradient = of_slice.reserve(4 * rows * columns);
     index_t bytes = 0;
-    for (const int q : {0, 1}) {
-      for (const int k : {0, 1}) {
-        const index_t rows = queries.extent_of_kind(q), columns = keys.extent_of_kind(k);
-        bytes = std::max(bytes, tile_product_scratch_bytes(score(a, rows, columns)));
-        if (a.output_gradient.data) {
-          bytes = std::max(bytes, tile_product_scratch_bytes(score_gradient(a, rows, columns)));
-        }
+    for (const index_t k : {index_t{0}, keys.count - 1}) {
+      for (const index_t q : {index_t{0}, queries.count - 1}) {
+        bytes = std::max(bytes,
+                         tile_product_scratch_bytes(score(a, keys.extent(k), queries.padded(q))));
       }
     }
-    product = slice_plan.reserve(bytes);
-    slice = slice_plan.bytes();
+    product = of_slice.reserve(bytes);
+    slice = of_slice.bytes();
 
     ScratchPlan plan;
-    log2_sum_exp = plan.reserve(4 * a.heads * a.num_tokens);
-    sums = plan.reserve(RelevanceSums::bytes(a.heads, a.num_tokens, a.num_tokens, a.num_chains));
+    shift = plan.reserve(4 * a.heads * queries.total());
+    sums = plan.reserve(RelevanceSums::bytes(a.heads, queries.total(), a.num_tokens, a.num_chains));
     slices = plan.reserve(queue.num_threads * slice);
     total = plan.bytes();
   }
@@ -69,42 +67,60 @@ index_t relevance_rows_scratch(const Queue& queue, const RelevanceRows& args) {
 void relevance_rows(Queue& queue, const RelevanceRows& args) {
   if (is_empty(args)) return;
   const Plan plan(queue, args);
-  const auto& loops = vector_loops();
-  const index_t tokens = args.num_tokens;
-  const float scale_log2e = scale_log2e_of(args.head_dim);
-  auto* log2_sum_exp = scratch_at<float>(queue, plan.log2_sum_exp);
-  loops.convert(args.heads * tokens, args.log_sum_exp, DType::f32, log2_e, log2_sum_exp,
-                DType::f32);
-  const RelevanceSums sums(args, args.heads, tokens, tokens, scratch_at<float>(queue, plan.sums));
+  const index_t tokens = args.num_tokens, head_dim = args.head_dim;
+  const index_t padded_tokens = plan.queries.total();
+  const float scale_log2e = scale_log2e_of(head_dim);
+  auto* shift = scratch_at<float>(queue, plan.shift);
+  for (index_t head = 0; head < args.heads; ++head) {
+    for (index_t i = 0; i < padded_tokens; ++i) {
+      shift[head * padded_tokens + i] =
+          i < tokens ? -log2_e * args.log_sum_exp[head * tokens + i] : no_probability;
+    }
+  }
+  const RelevanceSums sums(args, args.heads, tokens, padded_tokens, tokens,
+                           scratch_at<float>(queue, plan.sums));
   sums.prepare(queue);
 
   parallel_for(queue, args.heads * plan.keys.count, [&](index_t task, int thread) {
     const index_t head = task / plan.keys.count, j = task % plan.keys.count;
-    const index_t column = head * args.head_dim;
-    const index_t first_key = plan.keys.first(j), columns = plan.keys.extent(j);
+    const index_t column = head * head_dim;
+    const index_t first_key = plan.keys.first(j), rows = plan.keys.extent(j);
     const index_t slice = plan.slices + thread * plan.slice;
+    auto* query = scratch_at<std::byte>(queue, slice + plan.query);
+    auto* key = scratch_at<std::byte>(queue, slice + plan.key);
+    auto* value = scratch_at<std::byte>(queue, slice + plan.value);
+    auto* output_gradient = scratch_at<std::byte>(queue, slice + plan.output_gradient);
     auto* scores = scratch_at<float>(queue, slice + plan.scores);
     auto* gradient = scratch_at<float>(queue, slice + plan.gradient);
     auto* product = scratch_at<std::byte>(queue, slice + plan.product);
+    copy_head(args.key, 0, first_key, column, rows, rows, head_dim, key);
+    if (args.output_gradient.data) {
+      copy_head(args.value, 0, first_key, column, rows, rows, head_dim, value);
+    }
     for (index_t block = 0; block < plan.queries.count; ++block) {
-      const index_t first = plan.queries.first(block), rows = plan.queries.extent(block);
-      tile_product(plan.score(args, rows, columns), element(args.query, 0, first, column),
-                   element(args.key, 0, first_key, column), scores, product);
-      const ScoreTile tile{rows, columns, scores, plan.keys.size};
-      loops.probability_tile(tile, scale_log2e, log2_sum_exp + head * tokens + first, nullptr);
+      const index_t first = plan.queries.first(block), columns = plan.queries.extent(block);
+      const index_t padded = plan.queries.padded(block);
+      const float* tile_shift = shift + head * padded_tokens + first;
+      copy_head(args.query, 0, first, column, columns, padded, head_dim, query);
+      tile_product(Plan::score(args, rows, padded), key, query, scores, product);
+      const ScoreTile tile{rows, padded, scores};
       if (!args.output_gradient.data) {
-        sums.add(tile, nullptr, 0, head, first, first_key);
+        sums.add(tile, nullptr, 0, head, first, first_key, scale_log2e, tile_shift);
         continue;
       }
+      if (args.gradients > 1) {
+        vector_loops().probability_tile(tile, scale_log2e, tile_shift, nullptr);
+        tile_shift = nullptr;
+      }
       for (index_t g = 0; g < args.gradients; ++g) {
-        tile_product(plan.score_gradient(args, rows, columns),
-                     element(args.output_gradient, g, first, column),
-                     element(args.value, 0, first_key, column), gradient, product);
-        sums.add(tile, gradient, g, head, first, first_key);
+        copy_head(args.output_gradient, g, first, column, columns, padded, head_dim,
+                  output_gradient);
+        tile_product(Plan::score(args, rows, padded), value, output_gradient, gradient, product);
+        sums.add(tile, gradient, g, head, first, first_key, scale_log2e, tile_shift);
       }
     }
   });
-  sums.finish(queue);
+  sums.finish();
 }
 
 void relevance_cls_row(Queue&, const RelevanceClsRow& args) {

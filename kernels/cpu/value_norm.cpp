@@ -80,9 +80,7 @@ struct Plan {
   }
 };
 
-bool is_empty(const ValueNorm& a) {
-  return a.items == 0 || a.rows == 0;
-}
+bool is_empty(const ValueNorm& a) { return a.items == 0 || a.rows == 0; }
 
 }  // namespace
 

@@ -12,6 +12,9 @@ VectorLoopTables runnable_vector_loops() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     result.tables[result.count++] = &simd_avx512::loops;
+    if (__builtin_cpu_supports("avx512bf16")) {
+      result.tables[result.count++] = &simd_avx512_bf16::loops;
+    }
   }
 #endif
   return result;

@@ -103,41 +103,44 @@ void linear_epilogue(const EpilogueRow& row) {
   });
 }
 
-/// Lanes of the vector at `column` that lie inside the tile.
+/// Lanes of the vector at `column` that lie among the first `columns`.
 VITSNNA_INLINE Ints inside(index_t column, index_t columns) {
   return lane_numbers() < static_cast<std::int32_t>(columns - column);
 }
 
-void softmax_tile(const ScoreTile& tile, float scale_log2e, const float* keep, float* maxima,
-                  float* sums, float* corrections, std::uint16_t* probabilities) {
-  const index_t whole = tile.columns / lanes * lanes;
-  const index_t padded = (tile.columns + tile_padding - 1) / tile_padding * tile_padding;
+void softmax_tile(const ScoreTile& tile, index_t columns, float scale_log2e, const float* keep,
+                  float* maxima, float* sums, float* corrections, std::uint16_t* rounded) {
+  const index_t whole = columns / lanes * lanes;
   for (index_t i = 0; i < tile.rows; ++i) {
-    float* row = tile.scores + i * tile.stride;
-    Floats highest = splat(-__builtin_inff());
-    for (index_t j = 0; j < whole; j += lanes) highest = maximum(highest, load(row + j));
-    if (whole < tile.columns) {
-      const Floats last = load(row + whole);
-      highest = maximum(highest, inside(whole, tile.columns) ? last : highest);
+    float* row = tile.scores + i * tile.padded;
+    Floats highest = splat(-__builtin_inff()), other = highest;
+    index_t column = 0;
+    for (; column + 2 * lanes <= whole; column += 2 * lanes) {
+      highest = maximum(highest, load(row + column));
+      other = maximum(other, load(row + column + lanes));
     }
-    const float top = maximum_of(highest) * scale_log2e;
+    if (column < whole) highest = maximum(highest, load(row + column));
+    if (whole < columns) {
+      other = maximum(other, inside(whole, columns) ? load(row + whole) : other);
+    }
+    const float top = maximum_of(maximum(highest, other)) * scale_log2e;
     const float before = maxima[i];
     const float now = top > before ? top : before;
     const Floats shift = splat(-now);
     Floats sum{};
     const auto step = [&](index_t j, bool partial) {
       Floats p = power_of_two(load(row + j) * scale_log2e + shift);
-      if (partial) p = inside(j, tile.columns) ? p : Floats{};
+      if (partial) p = inside(j, columns) ? p : Floats{};
       sum += p;
       if (keep) p *= load(keep + j);
-      if (probabilities) {
-        store(probabilities + i * tile.stride + j, p);
+      if (rounded) {
+        store_tile(rounded + i * tile.padded + j, p);
       } else {
         store(row + j, p);
       }
     };
     for (index_t j = 0; j < whole; j += lanes) step(j, false);
-    for (index_t j = whole; j < padded; j += lanes) step(j, true);
+    for (index_t j = whole; j < tile.padded; j += lanes) step(j, true);
     const Floats factor = power_of_two(splat(before - now));
     corrections[i] = factor[0];
     sums[i] = sums[i] * factor[0] + sum_of(sum);
@@ -145,21 +148,15 @@ void softmax_tile(const ScoreTile& tile, float scale_log2e, const float* keep, f
   }
 }
 
-void probability_tile(const ScoreTile& tile, float scale_log2e, const float* log2_sum_exp,
-                      std::uint16_t* probabilities) {
+void probability_tile(const ScoreTile& tile, float scale_log2e, const float* shift,
+                      std::uint16_t* rounded) {
   for (index_t i = 0; i < tile.rows; ++i) {
-    float* row = tile.scores + i * tile.stride;
-    const Floats shift = splat(-log2_sum_exp[i]);
-    if (probabilities) {
-      for (index_t j = 0; j < tile.columns; j += lanes) {
-        const Floats p = power_of_two(load(row + j) * scale_log2e + shift);
-        store(row + j, p);
-        store(probabilities + i * tile.stride + j, p);
-      }
-    } else {
-      for (index_t j = 0; j < tile.columns; j += lanes) {
-        store(row + j, power_of_two(load(row + j) * scale_log2e + shift));
-      }
+    float* row = tile.scores + i * tile.padded;
+    std::uint16_t* rounded_row = rounded ? rounded + i * tile.padded : nullptr;
+    for (index_t j = 0; j < tile.padded; j += lanes) {
+      const Floats p = power_of_two(load(row + j) * scale_log2e + load(shift + j));
+      store(row + j, p);
+      if (rounded) store_tile(rounded_row + j, p);
     }
   }
 }
@@ -167,13 +164,12 @@ void probability_tile(const ScoreTile& tile, float scale_log2e, const float* log
 void score_gradient_tile(const ScoreTile& gradient, const float* probabilities,
                          const float* row_dot, float scale, std::uint16_t* rounded) {
   for (index_t i = 0; i < gradient.rows; ++i) {
-    float* row = gradient.scores + i * gradient.stride;
-    const float* p = probabilities + i * gradient.stride;
-    const Floats dot_i = splat(row_dot[i]);
-    for (index_t j = 0; j < gradient.columns; j += lanes) {
-      const Floats value = load(p + j) * (load(row + j) - dot_i) * scale;
+    float* row = gradient.scores + i * gradient.padded;
+    const float* p = probabilities + i * gradient.padded;
+    for (index_t j = 0; j < gradient.padded; j += lanes) {
+      const Floats value = load(p + j) * (load(row + j) - load(row_dot + j)) * scale;
       if (rounded) {
-        store(rounded + i * gradient.stride + j, value);
+        store_tile(rounded + i * gradient.padded + j, value);
       } else {
         store(row + j, value);
       }
@@ -181,38 +177,40 @@ void score_gradient_tile(const ScoreTile& gradient, const float* probabilities,
   }
 }
 
-/// A number of vectors known when the loop is compiled.
-template <index_t Value>
-struct Count {
-  static constexpr index_t value = Value;
-};
-
-void relevance_columns(const ScoreTile& probability, const float* gradient, const float* weight,
-                       float* column) {
-  constexpr index_t wide = 4;  // vectors summed side by side
-  const auto strip = [&](index_t j, auto vectors) {
-    constexpr index_t vector_count = decltype(vectors)::value;
-    Floats sum[vector_count] = {};
-    for (index_t i = 0; i < probability.rows; ++i) {
-      const float* p = probability.scores + i * probability.stride + j;
-      const float* g = gradient ? gradient + i * probability.stride + j : nullptr;
-      for (index_t v = 0; v < vector_count; ++v) {
-        Floats product = load(p + v * lanes) * weight[i];
-        if (g) product *= maximum(load(g + v * lanes), Floats{});
-        sum[v] += product;
+/// relevance_tile for as many chains as are known when the loop is compiled.
+template <index_t Chains>
+VITSNNA_INLINE void relevance_of(const RelevanceTile& args, index_t first_chain) {
+  const ScoreTile& tile = args.tile;
+  const float* weights = args.weights + first_chain * args.weight_stride;
+  float* sums = args.sums + first_chain * args.sum_stride;
+  for (index_t i = 0; i < tile.rows; ++i) {
+    float* row = tile.scores + i * tile.padded;
+    const float* gradient = args.gradient ? args.gradient + i * tile.padded : nullptr;
+    Floats sum[Chains] = {};
+    for (index_t j = 0; j < tile.padded; j += lanes) {
+      Floats p = load(row + j);
+      if (args.shift) {
+        p = power_of_two(p * args.scale_log2e + load(args.shift + j));
+        if (args.keep_probabilities) store(row + j, p);
       }
+      if (gradient) p *= maximum(Floats{}, load(gradient + j));
+      for (index_t c = 0; c < Chains; ++c) sum[c] += p * load(weights + c * args.weight_stride + j);
     }
-    for (index_t v = 0; v < vector_count; ++v) {
-      const index_t at = j + v * lanes;
-      const index_t left = probability.columns - at;
-      if (left <= 0) break;
-      const index_t count = left < lanes ? left : lanes;
-      put(column + at, get(column + at, count) + sum[v], count);
+    for (index_t c = 0; c < Chains; ++c) sums[c * args.sum_stride + i] += sum_of(sum[c]);
+  }
+}
+
+void relevance_tile(const RelevanceTile& asked) {
+  RelevanceTile args = asked;
+  if (args.chains > 2 && args.shift) args.keep_probabilities = true;
+  for (index_t chain = 0; chain < args.chains; chain += 2) {
+    if (chain + 1 < args.chains) {
+      relevance_of<2>(args, chain);
+    } else {
+      relevance_of<1>(args, chain);
     }
-  };
-  index_t j = 0;
-  for (; j + wide * lanes <= probability.columns; j += wide * lanes) strip(j, Count<wide>{});
-  for (; j < probability.columns; j += lanes) strip(j, Count<1>{});
+    args.shift = nullptr;
+  }
 }
 
 void convert(index_t n, const void* source, DType source_dtype, float factor, void* destination,
@@ -260,7 +258,7 @@ extern const VectorLoops loops = {VITSNNA_TEXT(VITSNNA_SIMD),
                                   softmax_tile,
                                   probability_tile,
                                   score_gradient_tile,
-                                  relevance_columns,
+                                  relevance_tile,
                                   convert,
                                   add_scaled,
                                   dot};

@@ -6,8 +6,8 @@
 
 namespace vitsnna::kernels::cpu {
 
-/// Rows of scratch tiles are padded to this many floats: the loops read and write whole vectors
-/// there. Operands of the caller are never touched beyond their extent.
+/// Score tiles have a multiple of this many columns, so that the loops on them meet whole vectors
+/// only. Operands of the caller are never touched beyond their extent.
 constexpr index_t tile_padding = 16;
 
 /// What follows the product in one row of a linear layer.
@@ -25,12 +25,25 @@ struct EpilogueRow {
   DType auxiliary_dtype = DType::f32;
 };
 
-/// Scores S of one tile, in place: padded rows, of which `columns` count.
+/// A dense tile of scores S, rows x padded.
 struct ScoreTile {
   index_t rows = 0;
-  index_t columns = 0;
+  index_t padded = 0;  ///< columns, a multiple of tile_padding
   float* scores = nullptr;
-  index_t stride = 0;  ///< multiple of tile_padding
+};
+
+/// One tile's share of relevance chains; see VectorLoops::relevance_tile.
+struct RelevanceTile {
+  ScoreTile tile;                   ///< keys x queries
+  const float* gradient = nullptr;  ///< G in the same geometry, or null: G = 1
+  float scale_log2e = 0.f;
+  const float* shift = nullptr;  ///< (padded) minus log2-sum-exp, or null: the tile holds P already
+  bool keep_probabilities = false;  ///< write P over S
+  index_t chains = 0;
+  const float* weights = nullptr;  ///< chain c at weights + c * weight_stride, (padded)
+  index_t weight_stride = 0;
+  float* sums = nullptr;  ///< chain c at sums + c * sum_stride, (rows)
+  index_t sum_stride = 0;
 };
 
 struct VectorLoops {
@@ -44,22 +57,21 @@ struct VectorLoops {
 
   void (*linear_epilogue)(const EpilogueRow& row);
 
-  /// One step of the online softmax, per row i with t_ij = scale_log2e S_ij:
+  /// One step of the online softmax over the first `columns`, per row i, t_ij = scale_log2e S_ij:
   ///   m' = max(m, max_j t), p_ij = 2^(t_ij - m'), correction = 2^(m - m'),
   ///   sum = sum correction + sum_j p_ij, m = m'.
-  /// p_ij times keep[j] (padded like a tile row; null: 1) replaces S (f32) or goes to
-  /// `probabilities` in bf16, same stride. Padding columns become 0.
-  void (*softmax_tile)(const ScoreTile& tile, float scale_log2e, const float* keep, float* maximum,
-                       float* sum, float* correction, std::uint16_t* probabilities);
-  /// P_ij = 2^(scale_log2e S_ij - log2_sum_exp_i), in place; also in bf16 unless null.
-  void (*probability_tile)(const ScoreTile& tile, float scale_log2e, const float* log2_sum_exp,
-                           std::uint16_t* probabilities);
-  /// dS_ij = P_ij (G_ij - D_i) scale into G's place, or in bf16 into `rounded` unless null.
+  /// p_ij times keep[j] (padded; null: 1) replaces S, or goes to `rounded` in bf16 unless that is
+  /// null. Padding becomes 0.
+  void (*softmax_tile)(const ScoreTile& tile, index_t columns, float scale_log2e, const float* keep,
+                       float* maximum, float* sum, float* correction, std::uint16_t* rounded);
+  /// P_ij = 2^(scale_log2e S_ij + shift_j), in place; also in bf16 unless `rounded` is null.
+  void (*probability_tile)(const ScoreTile& tile, float scale_log2e, const float* shift,
+                           std::uint16_t* rounded);
+  /// dS_ij = P_ij (G_ij - D_j) scale over G, or in bf16 into `rounded` unless that is null.
   void (*score_gradient_tile)(const ScoreTile& gradient, const float* probabilities,
                               const float* row_dot, float scale, std::uint16_t* rounded);
-  /// column_j += sum_i weight_i P_ij max(G_ij, 0); G null: sum_i weight_i P_ij.
-  void (*relevance_columns)(const ScoreTile& probability, const float* gradient,
-                            const float* weight, float* column);
+  /// sums_ci += sum_j weight_cj P_ij max(G_ij, 0)
+  void (*relevance_tile)(const RelevanceTile& args);
 
   /// destination = source * factor, each side fp32 or bf16.
   void (*convert)(index_t n, const void* source, DType source_dtype, float factor,
@@ -76,7 +88,7 @@ const VectorLoops& vector_loops();
 
 /// Every table that this processor can run, for tests.
 struct VectorLoopTables {
-  const VectorLoops* tables[3];
+  const VectorLoops* tables[4];
   int count;
 };
 VectorLoopTables runnable_vector_loops();
@@ -88,6 +100,9 @@ namespace simd_avx2 {
 extern const VectorLoops loops;
 }
 namespace simd_avx512 {
+extern const VectorLoops loops;
+}
+namespace simd_avx512_bf16 {
 extern const VectorLoops loops;
 }
 

@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 using vitsnna::kernels::index_t;
@@ -25,9 +29,7 @@ using Halves = std::uint16_t __attribute__((vector_size(2 * lanes)));
 
 #define VITSNNA_INLINE static inline __attribute__((always_inline))
 
-VITSNNA_INLINE Floats splat(float value) {
-  return Floats{} + value;
-}
+VITSNNA_INLINE Floats splat(float value) { return Floats{} + value; }
 
 template <class To, class From>
 VITSNNA_INLINE To bits_of(From value) {
@@ -37,12 +39,18 @@ VITSNNA_INLINE To bits_of(From value) {
   return result;
 }
 
+/// The larger and the smaller; b where either is NaN, as the processor's instructions have it.
 VITSNNA_INLINE Floats maximum(Floats a, Floats b) {
+#if defined(__AVX512F__)
+  // (the plain intrinsic's header trips GCC 12's warning of uninitialised variables)
+  return bits_of<Floats>(_mm512_maskz_max_ps(0xffff, bits_of<__m512>(a), bits_of<__m512>(b)));
+#elif defined(__AVX2__)
+  return bits_of<Floats>(_mm256_max_ps(bits_of<__m256>(a), bits_of<__m256>(b)));
+#else
   return a > b ? a : b;
+#endif
 }
-VITSNNA_INLINE Floats minimum(Floats a, Floats b) {
-  return a < b ? a : b;
-}
+VITSNNA_INLINE Floats minimum(Floats a, Floats b) { return -maximum(-a, -b); }
 
 VITSNNA_INLINE Ints lane_numbers() {
   Ints result{};
@@ -50,22 +58,28 @@ VITSNNA_INLINE Ints lane_numbers() {
   return result;
 }
 
-/// Sum and maximum over lanes, always in the same order.
+/// Folds a vector's upper half onto its lower half until one lane is left: always the same order.
+template <index_t Lanes, class Fold>
+VITSNNA_INLINE float fold_lanes(const float* parts, const Fold& fold) {
+  if constexpr (Lanes == 1) {
+    return parts[0];
+  } else {
+    float folded[Lanes / 2];
+    for (index_t lane = 0; lane < Lanes / 2; ++lane) {
+      folded[lane] = fold(parts[lane], parts[lane + Lanes / 2]);
+    }
+    return fold_lanes<Lanes / 2>(folded, fold);
+  }
+}
 VITSNNA_INLINE float sum_of(Floats value) {
   float parts[lanes];
   std::memcpy(parts, &value, sizeof parts);
-  for (index_t width = lanes / 2; width > 0; width /= 2) {
-    for (index_t lane = 0; lane < width; ++lane) parts[lane] += parts[lane + width];
-  }
-  return parts[0];
+  return fold_lanes<lanes>(parts, [](float a, float b) { return a + b; });
 }
 VITSNNA_INLINE float maximum_of(Floats value) {
   float parts[lanes];
   std::memcpy(parts, &value, sizeof parts);
-  for (index_t lane = 1; lane < lanes; ++lane) {
-    parts[0] = parts[lane] > parts[0] ? parts[lane] : parts[0];
-  }
-  return parts[0];
+  return fold_lanes<lanes>(parts, [](float a, float b) { return a > b ? a : b; });
 }
 
 VITSNNA_INLINE Floats load(const float* from) {
@@ -73,9 +87,7 @@ VITSNNA_INLINE Floats load(const float* from) {
   std::memcpy(&result, from, sizeof result);
   return result;
 }
-VITSNNA_INLINE void store(float* to, Floats value) {
-  std::memcpy(to, &value, sizeof value);
-}
+VITSNNA_INLINE void store(float* to, Floats value) { std::memcpy(to, &value, sizeof value); }
 
 VITSNNA_INLINE Floats widen(Halves value) {
   return bits_of<Floats>(__builtin_convertvector(value, Words) << 16);
@@ -88,6 +100,16 @@ VITSNNA_INLINE Halves narrow(Floats value) {
   return __builtin_convertvector(value == value ? rounded : quiet, Halves);
 }
 
+/// The same for tiles of this folder's own making: subnormals may become 0.
+VITSNNA_INLINE Halves narrow_tile(Floats value) {
+#if defined(__AVX512BF16__)
+  return bits_of<Halves>(_mm512_cvtneps_pbh(bits_of<__m512>(value)));
+#else
+  const Words bits = bits_of<Words>(value);
+  return __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
+#endif
+}
+
 VITSNNA_INLINE Floats load(const std::uint16_t* from) {
   Halves result;
   std::memcpy(&result, from, sizeof result);
@@ -95,6 +117,11 @@ VITSNNA_INLINE Floats load(const std::uint16_t* from) {
 }
 VITSNNA_INLINE void store(std::uint16_t* to, Floats value) {
   const Halves narrowed = narrow(value);
+  std::memcpy(to, &narrowed, sizeof narrowed);
+}
+
+VITSNNA_INLINE void store_tile(std::uint16_t* to, Floats value) {
+  const Halves narrowed = narrow_tile(value);
   std::memcpy(to, &narrowed, sizeof narrowed);
 }
 
@@ -112,21 +139,31 @@ VITSNNA_INLINE void store_part(Element* to, Floats value, index_t count) {
   for (index_t lane = 0; lane < count; ++lane) to[lane] = parts[lane];
 }
 
-/// 2^x for x < 128, 0 below -126. x = n + f with n the nearest integer: n lands in the low bits of
-/// x + 1.5 2^23 and goes straight into the exponent; 2^f, |f| <= 1/2, is a minimax polynomial
-/// (relative error 9.2e-8).
+/// 2^x for x < 128, 0 below -126. x = n + f with n the nearest integer; 2^f, |f| <= 1/2, is a
+/// minimax polynomial (relative error 9.2e-8); n goes into the exponent.
 VITSNNA_INLINE Floats power_of_two(Floats x) {
-  const Floats shifter = splat(12582912.f);
+#if defined(__AVX512F__)
+  const Floats f = bits_of<Floats>(_mm512_reduce_ps(bits_of<__m512>(x), 0));
+  const Floats n = x - f;
+#else
+  const Floats shifter = splat(12582912.f);  // 1.5 2^23: n lands in the sum's low bits
   const Floats shifted = x + shifter;
   const Floats f = x - (shifted - shifter);
+#endif
   Floats p = splat(0x1.5bba14p-10f);
   p = p * f + 0x1.3cea88p-7f;
   p = p * f + 0x1.c6b752p-5f;
   p = p * f + 0x1.ebf9bcp-3f;
   p = p * f + 0x1.62e42ap-1f;
   p = p * f + 1.f;
+#if defined(__AVX512F__)
+  const __mmask16 normal =
+      _mm512_cmp_ps_mask(bits_of<__m512>(x), _mm512_set1_ps(-126.f), _CMP_NLT_UQ);
+  return bits_of<Floats>(_mm512_maskz_scalef_ps(normal, bits_of<__m512>(p), bits_of<__m512>(n)));
+#else
   const Floats scaled = bits_of<Floats>(bits_of<Words>(p) + (bits_of<Words>(shifted) << 23));
   return x < -126.f ? Floats{} : scaled;
+#endif
 }
 
 /// erf(u): odd rational minimax on [-4, 4] (relative error 2.5e-8), +-1 to fp32 beyond.
