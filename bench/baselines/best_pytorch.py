@@ -7,8 +7,9 @@ import torch.nn.functional as F
 
 import harness
 
-# Query rows of one tile of the relevance chain, over all heads: chosen by measurement (README).
-TILE_ROWS = 64
+# Query rows of one tile of the relevance chain, over all heads: of 16 to 256 the fastest.
+# torch.compile of a tile was tried and was no faster.
+TILE_ROWS = 128
 
 
 def encode(model, tokens, block):
@@ -42,20 +43,18 @@ def cls_logits(model, block, cls_rows, attended):
 def smoothed_gradients(model, image, noise, labels):
     """Mean over samples and heads of dlogit/dA of the last block's CLS row: (labels, N)."""
     last = model.blocks[-1]
-    result = [0] * len(labels)
-    # One sample at a time keeps its activations in cache; the weights are re-read from it anyway.
-    for sample in noise:
-        with torch.no_grad():
-            tokens = model.embed((image + sample)[None])
-            for block in model.blocks[:-1]:
-                tokens = encode(model, tokens, block)
-            _, value, attended = cls_attention(last, tokens)
-        attended.requires_grad_(True)
-        logits = cls_logits(model, last, tokens[:, :1], attended)
-        for i, label in enumerate(labels):
-            gradient, = torch.autograd.grad(logits[0, label], attended, retain_graph=True)
-            result[i] = result[i] + (gradient @ value.transpose(-1, -2))[0, :, 0].mean(0)
-    return torch.stack(result) / len(noise)
+    with torch.no_grad():  # one batch: some 10% faster than sample by sample
+        tokens = model.embed(image + noise)
+        for block in model.blocks[:-1]:
+            tokens = encode(model, tokens, block)
+        _, value, attended = cls_attention(last, tokens)
+    attended.requires_grad_(True)
+    logits = cls_logits(model, last, tokens[:, :1], attended)
+    result = []
+    for label in labels:
+        gradient, = torch.autograd.grad(logits[:, label].sum(), attended, retain_graph=True)
+        result.append((gradient @ value.transpose(-1, -2))[:, :, 0].mean((0, 1)))
+    return torch.stack(result)
 
 
 def clean_pass(model, image, labels):
@@ -89,14 +88,15 @@ def relevance(rows, query, key, value, gradients):
     heads, tokens, head_dim = query.shape
     key_t, value_t = key.transpose(-1, -2), value.transpose(-1, -2)
     scaled = query * head_dim**-0.5
-    sums = torch.zeros(len(gradients), heads, tokens, dtype=query.dtype)
+    sums = torch.zeros(len(gradients), heads, 1, tokens, dtype=rows.dtype)
+    weights = rows.to(query.dtype)[:, None, None].expand(-1, heads, -1, -1)
     for start in range(0, tokens, TILE_ROWS):
         tile = slice(start, min(start + TILE_ROWS, tokens))
         attention = (scaled[:, tile] @ key_t).softmax(dim=-1)
         for i, gradient in enumerate(gradients):
             product = (gradient[:, tile] @ value_t).clamp_(min=0).mul_(attention)
-            sums[i] += (rows[i, tile].to(product.dtype) @ product)
-    return sums.sum(1)
+            sums[i] += torch.bmm(weights[i, ..., tile], product)
+    return sums[:, :, 0].sum(1)
 
 
 def explain(model, image, noise, labels):
