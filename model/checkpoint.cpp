@@ -117,7 +117,7 @@ Checkpoint load_checkpoint(const std::string& path, const CheckpointOptions& opt
   return checkpoint;
 }
 
-Checkpoint load_checkpoint_from(TensorFile file, const CheckpointOptions& options) {
+Checkpoint load_checkpoint_from(const TensorFile& file, const CheckpointOptions& options) {
   const NamePlan plan = plan_names(file.path, names_of(file), options.part);
   return assemble(file, plan, options);
 }

@@ -41,7 +41,8 @@ struct Checkpoint {
 Checkpoint load_checkpoint(const std::string& path, const CheckpointOptions& options = {});
 
 /// The same from tensors already read (a golden file's weights, a test's own).
-Checkpoint load_checkpoint_from(engine::TensorFile file, const CheckpointOptions& options = {});
+Checkpoint load_checkpoint_from(const engine::TensorFile& file,
+                                const CheckpointOptions& options = {});
 
 /// Writes safetensors under canonical names with the metadata that load_checkpoint reads, all or
 /// nothing. timm loads the backbone as it is, and the head too where it reads one block.

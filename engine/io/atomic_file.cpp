@@ -84,7 +84,7 @@ std::string temporary_name(const std::filesystem::path& target) {
 }  // namespace
 
 AtomicFile::Pending* AtomicFile::claim(const std::string& path) {
-  Pending* entry = static_cast<Pending*>(pending_head.load(std::memory_order_acquire));
+  auto* entry = static_cast<Pending*>(pending_head.load(std::memory_order_acquire));
   for (; entry != nullptr; entry = entry->next) {
     int expected = Pending::vacant;
     if (entry->state.compare_exchange_strong(expected, Pending::claimed)) break;

@@ -34,7 +34,7 @@ struct Header {
 // tuple of integers.
 class HeaderParser {
  public:
-  HeaderParser(const std::string& path, std::string_view text) : path_(path), text_(text) {}
+  HeaderParser(std::string path, std::string_view text) : path_(std::move(path)), text_(text) {}
 
   Header parse() {
     Header header;

@@ -72,7 +72,7 @@ void check_extents(const std::string& path, const SafetensorsHeader& header, std
 }  // namespace
 
 TensorFile parse_safetensors(const std::string& path, std::span<const std::byte> bytes,
-                             std::shared_ptr<const void> owner) {
+                             const std::shared_ptr<const void>& owner) {
   const auto fail = [&](const std::string& what) {
     throw Error(fmt::format("{}: {}", printable(path, 1000), what));
   };
@@ -112,9 +112,8 @@ TensorFile parse_safetensors(const std::string& path, std::span<const std::byte>
 }
 
 TensorFile read_safetensors(const std::string& path) {
-  auto mapping = MappedFile::open(path);
-  const std::span<const std::byte> bytes = mapping->bytes();
-  return parse_safetensors(path, bytes, std::move(mapping));
+  const auto mapping = MappedFile::open(path);
+  return parse_safetensors(path, mapping->bytes(), mapping);
 }
 
 void write_safetensors(const std::filesystem::path& path,
@@ -125,6 +124,7 @@ void write_safetensors(const std::filesystem::path& path,
   };
   // Wider elements first, as the reference writer does, so that every tensor is aligned to its own.
   std::vector<const std::pair<const std::string, HostTensor>*> order;
+  order.reserve(tensors.size());
   for (const auto& named : tensors) order.push_back(&named);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return size_of(a->second.type) > size_of(b->second.type);

@@ -20,7 +20,7 @@ TensorFile read_safetensors(const std::string& path);
 
 /// The same from memory, which `owner` keeps alive; `path` is for messages.
 TensorFile parse_safetensors(const std::string& path, std::span<const std::byte> bytes,
-                             std::shared_ptr<const void> owner);
+                             const std::shared_ptr<const void>& owner);
 
 /// Writes all or nothing (AtomicFile). The result depends on the arguments alone.
 void write_safetensors(const std::filesystem::path& path,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "engine/io/printable.h"
 #include "kernels/error.h"
@@ -30,7 +31,7 @@ constexpr std::size_t largest_rank = 64;
 
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit HeaderHandler(const std::string& path) : path_(path) {}
+  explicit HeaderHandler(std::string path) : path_(std::move(path)) {}
 
   SafetensorsHeader take() {
     if (state_ != State::finished) fail("the header ends too early");

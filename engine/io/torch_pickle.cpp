@@ -56,7 +56,7 @@ TensorFile parse_legacy(const std::string& path, std::span<const std::byte> byte
 }  // namespace
 
 TensorFile parse_torch(const std::string& path, TorchFormat format,
-                       std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                       std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
                        const TensorSelection& selection) {
   return format == TorchFormat::zip ? parse_zip(path, bytes, selection)
                                     : parse_legacy(path, bytes, owner, selection);

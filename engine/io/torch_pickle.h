@@ -21,7 +21,7 @@ enum class TorchFormat : std::uint8_t { zip, legacy };
 /// metadata. Every storage is checked; only what `selection` asks for is read. A storage of the
 /// legacy format stays a view of `bytes`, which `owner` keeps alive. `path` is for messages.
 TensorFile parse_torch(const std::string& path, TorchFormat format,
-                       std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                       std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
                        const TensorSelection& selection);
 
 }  // namespace vitsnna::engine

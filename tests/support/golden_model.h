@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 
 #include "engine/io/safetensors.h"
 #include "model/checkpoint.h"
@@ -28,7 +27,7 @@ inline GoldenModel load_golden_model(const std::filesystem::path& path) {
   }
   model::CheckpointOptions options;
   options.heads = golden.config.at("h").get<model::index_t>();
-  golden.checkpoint = model::load_checkpoint_from(std::move(weights), options);
+  golden.checkpoint = model::load_checkpoint_from(weights, options);
   return golden;
 }
 
