@@ -39,8 +39,8 @@ class DeviceWeight {
 struct Shape {
   index_t items, rows, inner, outer;
 };
-const Shape shapes[] = {{1, 1, 1, 1},    {1, 1, 64, 48},    {3, 1, 33, 7},    {2, 33, 65, 100},
-                        {3, 70, 96, 33}, {1, 197, 64, 192}, {2, 145, 192, 64}};
+const Shape shapes[] = {{1, 1, 1, 1},    {1, 1, 64, 48},    {3, 1, 33, 7},     {2, 33, 65, 100},
+                        {3, 70, 96, 33}, {1, 197, 64, 192}, {2, 145, 192, 64}, {1, 600, 8, 5}};
 
 struct Options {
   Epilogue epilogue = Epilogue::none;
@@ -181,7 +181,9 @@ TEST_P(LinearContract, LinearOfTheTransposeIsTheGradientOfTheInput) {
 }
 
 TEST_P(LinearContract, WeightGradientIsTheSumOverRows) {
-  for (const auto& [items, rows, inner, outer] : shapes) {
+  for (const auto& extents : shapes) {
+    const index_t items = extents.items, rows = extents.rows, inner = extents.inner,
+                  outer = extents.outer;
     for (const bool weight_only : {false, true}) {
       SCOPED_TRACE(testing::Message() << items << "x" << rows << " " << inner << "->" << outer);
       LinearWeightGradient a;
@@ -247,9 +249,11 @@ TEST_P(LinearContract, ValueNormIsTheNormOfTheTransformedValues) {
   struct NormShape {
     index_t items, rows, heads, head_dim, embed_dim;
   };
-  for (const auto& [items, rows, heads, head_dim, embed_dim] :
+  for (const auto& extents :
        {NormShape{1, 1, 1, 8, 8}, NormShape{2, 2, 3, 32, 96}, NormShape{1, 33, 2, 96, 192},
         NormShape{1, 197, 3, 64, 192}, NormShape{3, 70, 3, 64, 100}}) {
+    const index_t items = extents.items, rows = extents.rows, heads = extents.heads,
+                  head_dim = extents.head_dim, embed_dim = extents.embed_dim;
     SCOPED_TRACE(testing::Message() << items << "x" << rows << " heads " << heads << "x" << head_dim
                                     << " -> " << embed_dim);
     ValueNorm a;

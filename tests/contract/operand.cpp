@@ -6,8 +6,18 @@
 namespace vitsnna::contract {
 namespace {
 
-constexpr index_t guard_bytes = 256;  // keeps the alignment that the backend's allocator gives
-constexpr std::uint8_t sentinel = 0xff;
+constexpr index_t guard_bytes = 256;      // keeps the alignment that the backend's allocator gives
+constexpr std::uint8_t unwritten = 0xff;  // NaN in either float type
+
+/// What lies around and between the elements: a signalling NaN, which any arithmetic would turn
+/// into another one, and not the same for inputs and outputs, so that a copy shows as well.
+std::vector<std::uint8_t> sentinels(Storage storage, bool constant, index_t bytes) {
+  const std::uint8_t low = constant ? 0x9c : 0xa5;
+  const std::size_t size = storage == Storage::f32 ? 4 : storage == Storage::bf16 ? 2 : 1;
+  std::vector<std::uint8_t> result(static_cast<std::size_t>(bytes), low);
+  for (std::size_t k = size - 1; size > 1 && k < result.size(); k += size) result[k] = 0x7f;
+  return result;
+}
 
 }  // namespace
 
@@ -31,22 +41,26 @@ index_t Operand::offset(index_t item, index_t row, index_t column) const {
 Operand::Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant)
     : subject_(subject), layout_(layout), constant_(constant) {
   bytes_ = 2 * guard_bytes + layout.items * layout.item_stride() * element_size();
-  before_.assign(static_cast<std::size_t>(bytes_), sentinel);
+  before_ = sentinels(layout.storage, constant, bytes_);
   if (values) {
     EXPECT_EQ(static_cast<index_t>(values->size()), layout.count());
-    index_t next = 0;
-    for (index_t item = 0; item < layout.items; ++item) {
-      for (index_t row = 0; row < layout.rows; ++row) {
-        for (index_t column = 0; column < layout.columns; ++column) {
-          std::uint8_t* to = before_.data() + offset(item, row, column);
-          const double value = (*values)[static_cast<std::size_t>(next++)];
-          const auto single = static_cast<float>(value);
-          const auto half = kernels::to_bf16(single);
-          const auto byte = static_cast<std::uint8_t>(value);
-          if (layout.storage == Storage::f32) std::memcpy(to, &single, 4);
-          if (layout.storage == Storage::bf16) std::memcpy(to, &half, 2);
-          if (layout.storage == Storage::u8) std::memcpy(to, &byte, 1);
+  }
+  index_t next = 0;
+  for (index_t item = 0; item < layout.items; ++item) {
+    for (index_t row = 0; row < layout.rows; ++row) {
+      for (index_t column = 0; column < layout.columns; ++column) {
+        std::uint8_t* to = before_.data() + offset(item, row, column);
+        if (!values) {
+          std::memset(to, unwritten, static_cast<std::size_t>(element_size()));
+          continue;
         }
+        const double value = (*values)[static_cast<std::size_t>(next++)];
+        const auto single = static_cast<float>(value);
+        const auto half = kernels::to_bf16(single);
+        const auto byte = static_cast<std::uint8_t>(value);
+        if (layout.storage == Storage::f32) std::memcpy(to, &single, 4);
+        if (layout.storage == Storage::bf16) std::memcpy(to, &half, 2);
+        if (layout.storage == Storage::u8) std::memcpy(to, &byte, 1);
       }
     }
   }
@@ -77,7 +91,8 @@ Operand::~Operand() {
       }
     }
     index_t overwritten = 0;
-    for (std::size_t k = 0; k < after.size(); ++k) overwritten += !used[k] && after[k] != sentinel;
+    for (std::size_t k = 0; k < after.size(); ++k)
+      overwritten += !used[k] && after[k] != before_[k];
     EXPECT_EQ(overwritten, 0) << "bytes written outside the operand's elements";
   }
   subject_.backend->deallocate(memory_, bytes_);

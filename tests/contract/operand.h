@@ -1,4 +1,4 @@
-// Device operands that notice what an op may not do: guards around them, NaN in every gap between
+// Device operands that notice what an op may not do: guards around them and in every gap between
 // strided rows, NaN in outputs before they are written, inputs compared afterwards.
 #pragma once
 

@@ -99,7 +99,8 @@ void expect_chains(const Outputs& got, const Outputs& want, const Outputs& naive
 
 TEST_P(RelevanceContract, RelevanceRowsMultiplyByTheLayersMatrix) {
   for (const RelevanceShape& shape : relevance_shapes) {
-    const auto& [heads, head_dim, tokens, gradients] = shape;
+    const index_t heads = shape.heads, head_dim = shape.head_dim, tokens = shape.tokens,
+                  gradients = shape.gradients;
     const AttentionShape s{1, heads, head_dim, tokens, tokens};
     for (const bool rollout : {false, true}) {
       SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, rollout " +
@@ -140,7 +141,8 @@ TEST_P(RelevanceContract, RelevanceRowsMultiplyByTheLayersMatrix) {
 
 TEST_P(RelevanceContract, BackwardCapturesTheSameRelevanceRows) {
   for (const RelevanceShape& shape : relevance_shapes) {
-    const auto& [heads, head_dim, tokens, gradients] = shape;
+    const index_t heads = shape.heads, head_dim = shape.head_dim, tokens = shape.tokens,
+                  gradients = shape.gradients;
     const AttentionShape s{1, heads, head_dim, tokens, tokens};
     SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients");
     const BackwardOperands v = backward_operands(s, gradients, precision());
@@ -170,7 +172,7 @@ TEST_P(RelevanceContract, BackwardCapturesTheSameRelevanceRows) {
 
 TEST_P(RelevanceContract, RelevanceOfTheClsRowIsTheFirstStep) {
   for (const RelevanceShape& shape : relevance_shapes) {
-    const auto& [heads, head_dim, tokens, gradients] = shape;
+    const index_t heads = shape.heads, tokens = shape.tokens, gradients = shape.gradients;
     for (const bool rollout : {false, true}) {
       SCOPED_TRACE(testing::Message() << heads << " heads, " << tokens << " tokens, " << gradients
                                       << " gradients, rollout " << rollout);

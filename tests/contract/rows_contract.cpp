@@ -19,7 +19,8 @@ const Shape shapes[] = {{1, 1, 1},   {1, 1, 16}, {1, 2, 24},   {3, 1, 33},
 VITSNNA_CONTRACT(RowsContract);
 
 TEST_P(RowsContract, LayerNormIsTheFormula) {
-  for (const auto& [items, rows, columns] : shapes) {
+  for (const auto& extents : shapes) {
+    const index_t items = extents.items, rows = extents.rows, columns = extents.columns;
     SCOPED_TRACE(testing::Message() << items << "x" << rows << "x" << columns);
     // An offset much larger than the spread: a one-pass variance would cancel.
     Values x = random_values(items * rows * columns, 1);
@@ -76,7 +77,8 @@ BackwardRun layer_norm_backward(const Subject& subject, LayerNormBackward a, con
 }
 
 TEST_P(RowsContract, LayerNormBackwardIsTheGradient) {
-  for (const auto& [items, rows, columns] : shapes) {
+  for (const auto& extents : shapes) {
+    const index_t items = extents.items, rows = extents.rows, columns = extents.columns;
     for (const bool shared_input : {false, true}) {
       SCOPED_TRACE(testing::Message()
                    << items << "x" << rows << "x" << columns << " shared " << shared_input);
@@ -174,7 +176,8 @@ TEST_P(RowsContract, LayerNormBackwardInTwoBatchesEqualsOne) {
 }
 
 TEST_P(RowsContract, GeluIsTheErfForm) {
-  for (const auto& [items, rows, columns] : shapes) {
+  for (const auto& extents : shapes) {
+    const index_t items = extents.items, rows = extents.rows, columns = extents.columns;
     for (const bool in_place : {false, true}) {
       SCOPED_TRACE(testing::Message()
                    << items << "x" << rows << "x" << columns << " in place " << in_place);
@@ -217,7 +220,8 @@ TEST_P(RowsContract, GeluFarFromZeroIsTheIdentityOrZero) {
 }
 
 TEST_P(RowsContract, CopyRowsConvertsAddsAndZeroes) {
-  for (const auto& [items, rows, columns] : shapes) {
+  for (const auto& extents : shapes) {
+    const index_t items = extents.items, rows = extents.rows, columns = extents.columns;
     for (const DType from : {DType::f32, precision()}) {
       for (const DType to : {DType::f32, precision()}) {
         for (const bool accumulate : {false, true}) {

@@ -124,8 +124,8 @@ TEST_P(TokensContract, PositionEmbeddingBackwardIsTheTranspose) {
 }
 
 TEST_P(TokensContract, TokensAreAssembledAndMasked) {
-  for (const auto& [items, patches, embed_dim] :
-       {std::array<index_t, 3>{1, 1, 8}, {3, 32, 33}, {2, 196, 64}}) {
+  for (const auto& extents : {std::array<index_t, 3>{1, 1, 8}, {3, 32, 33}, {2, 196, 64}}) {
+    const index_t items = extents[0], patches = extents[1], embed_dim = extents[2];
     for (const bool masked : {false, true}) {
       SCOPED_TRACE(testing::Message() << items << "x" << patches << "x" << embed_dim);
       AssembleTokens a;
@@ -159,8 +159,8 @@ TEST_P(TokensContract, TokensAreAssembledAndMasked) {
 }
 
 TEST_P(TokensContract, AssembleBackwardSumsOverItems) {
-  for (const auto& [items, patches, embed_dim] :
-       {std::array<index_t, 3>{1, 1, 8}, {3, 32, 33}, {5, 196, 16}}) {
+  for (const auto& extents : {std::array<index_t, 3>{1, 1, 8}, {3, 32, 33}, {5, 196, 16}}) {
+    const index_t items = extents[0], patches = extents[1], embed_dim = extents[2];
     for (const int wanted : {1, 2, 3}) {  // bit 0: cls, bit 1: position
       SCOPED_TRACE(testing::Message()
                    << items << "x" << patches << "x" << embed_dim << " wanted " << wanted);
