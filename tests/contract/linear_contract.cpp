@@ -267,24 +267,28 @@ TEST_P(LinearContract, ValueNormIsTheNormOfTheTransformedValues) {
     const Values value = random_values(items * rows * heads * head_dim, 1, precision());
     const Values projection = random_values(embed_dim * heads * head_dim, 2);
     const Values used = oracle::rounded(projection, precision());
-    const auto want = oracle::value_norm<double>(a, value, used);
-    const auto naive = oracle::value_norm<float>(a, value, used);
-    for (const int wanted : {3, 1, 2}) {  // bit 0: norm, bit 1: per head
+    const Values scale = random_values(items * heads * rows, 3);
+    for (const int wanted : {3, 1, 2, 7, 5, 6}) {  // bit 0: norm, bit 1: per head, bit 2: scaled
+      const Values factors = wanted & 4 ? scale : Values{};
+      const auto want = oracle::value_norm<double>(a, value, used, factors);
+      const auto naive = oracle::value_norm<float>(a, value, used, factors);
       const Outputs got = run_on_every_team(subject(), [&](int threads) {
         const DeviceWeight weight(subject(), a.projection, projection);
         const auto v =
             Operand::input(subject(), strided(items, rows, heads * head_dim, precision()), value);
+        const auto s = Operand::input(subject(), dense(items * heads * rows), scale);
         const auto norm = Operand::output(subject(), dense(items * rows));
         const auto per_head = Operand::output(subject(), dense(items * heads * rows));
         ValueNorm run = a;
         run.value = v.matrix();
         run.projection = weight.get();
+        run.scale = wanted & 4 ? s.floats() : nullptr;
         run.norm = wanted & 1 ? norm.floats() : nullptr;
         run.norm_per_head = wanted & 2 ? per_head.floats() : nullptr;
         launch(subject(), backend().value_norm, run, threads);
         return Outputs{norm.values(), per_head.values()};
       });
-      // The sums are fp32 in either precision: the operands are already rounded.
+      // The sums are fp32 in either precision; what bf16 rounds is the scaled value.
       if (wanted & 1) expect_close("norm", got[0], want.norm, naive.norm, largest(want.norm));
       if (wanted & 2) {
         expect_close("norm_per_head", got[1], want.per_head, naive.per_head,

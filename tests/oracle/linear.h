@@ -70,12 +70,13 @@ LinearGradients linear_weight_gradient(const kernels::LinearWeightGradient& a, c
 }
 
 struct ValueNorms {
-  Values norm;      ///< (items, rows): || sum_h v^_hj ||
-  Values per_head;  ///< (items, heads, rows): || v^_hj ||
+  Values norm;      ///< (items, rows): || sum_h scale_hj v^_hj ||
+  Values per_head;  ///< (items, heads, rows): || scale_hj v^_hj ||
 };
 
 template <class T>
-ValueNorms value_norm(const kernels::ValueNorm& a, const Values& value, const Values& projection) {
+ValueNorms value_norm(const kernels::ValueNorm& a, const Values& value, const Values& projection,
+                      const Values& scale = {}) {
   const index_t width = a.heads * a.head_dim, embed_dim = a.projection.out_features;
   ValueNorms result{zeros(a.items * a.rows), zeros(a.items * a.heads * a.rows)};
   for (index_t item = 0; item < a.items; ++item) {
@@ -83,16 +84,19 @@ ValueNorms value_norm(const kernels::ValueNorm& a, const Values& value, const Va
       std::vector<T> total(static_cast<std::size_t>(embed_dim), T(0));
       for (index_t h = 0; h < a.heads; ++h) {
         T square = 0;
+        const index_t row = (item * a.heads + h) * a.rows + j;
+        const T factor = scale.empty() ? T(1) : at<T>(scale, row);
         for (index_t o = 0; o < embed_dim; ++o) {
           T transformed = 0;  // v^_hj[o] = sum_k v_hj[k] W_O[o, h head_dim + k]
           for (index_t k = h * a.head_dim; k < (h + 1) * a.head_dim; ++k) {
-            transformed +=
-                at<T>(value, (item * a.rows + j) * width + k) * at<T>(projection, o * width + k);
+            const T v =
+                stored(factor * at<T>(value, (item * a.rows + j) * width + k), a.projection.dtype);
+            transformed += v * at<T>(projection, o * width + k);
           }
           square += transformed * transformed;
           total[static_cast<std::size_t>(o)] += transformed;
         }
-        put(result.per_head, (item * a.heads + h) * a.rows + j, std::sqrt(square));
+        put(result.per_head, row, std::sqrt(square));
       }
       T square = 0;
       for (const T component : total) square += component * component;
