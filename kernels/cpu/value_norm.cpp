@@ -22,7 +22,9 @@ struct Plan {
   index_t value = 0, tile, squares, product, slice;  // of a thread's slice
 
   bool copies_value(const ValueNorm& a) const {
-    return a.scale || a.value.dtype != a.projection.dtype;
+    // oneDNN multiplies strided rows by a packed weight only in its reference implementation.
+    return a.scale || a.value.dtype != a.projection.dtype ||
+           a.value.row_stride != a.projection.in_features;
   }
   bool copies_weight(const ValueNorm& a) const {
     return a.norm_per_head && a.projection.dtype == DType::bf16;
