@@ -28,6 +28,16 @@ VITSNNA_INLINE void put(Element* to, Floats value, index_t count) {
   }
 }
 
+/// put() of a computed value.
+VITSNNA_INLINE void put_result(float* to, Floats value, index_t count) { put(to, value, count); }
+VITSNNA_INLINE void put_result(std::uint16_t* to, Floats value, index_t count) {
+  if (count == lanes) {
+    store_result(to, value);
+  } else {
+    store_part(to, value, count);
+  }
+}
+
 /// body(pointer of the right element type)
 template <class Body>
 VITSNNA_INLINE void with_type(const void* data, DType dtype, const Body& body) {
@@ -63,11 +73,12 @@ void linear_epilogue(const EpilogueRow& row) {
   const auto finish = [&](auto* output, const auto& value_at) {
     if (row.accumulate) {
       by_vectors(row.columns, [&](index_t j, index_t count) {
-        put(output + j, value_at(j, count) + get(output + j, count), count);
+        put_result(output + j, value_at(j, count) + get(output + j, count), count);
       });
     } else {
-      by_vectors(row.columns,
-                 [&](index_t j, index_t count) { put(output + j, value_at(j, count), count); });
+      by_vectors(row.columns, [&](index_t j, index_t count) {
+        put_result(output + j, value_at(j, count), count);
+      });
     }
   };
   const auto linear_value = [&](index_t j, index_t count) {
@@ -84,7 +95,7 @@ void linear_epilogue(const EpilogueRow& row) {
           with_type(row.pre_activation, row.pre_activation_dtype, [&](auto* kept) {
             finish(output, [&](index_t j, index_t count) {
               const Floats value = linear_value(j, count);
-              put(kept + j, value, count);
+              put_result(kept + j, value, count);
               return gelu_of(value);
             });
           });
@@ -134,7 +145,7 @@ void softmax_tile(const ScoreTile& tile, index_t columns, float scale_log2e, con
       sum += p;
       if (keep) p *= load(keep + j);
       if (rounded) {
-        store_tile(rounded + i * tile.padded + j, p);
+        store_result(rounded + i * tile.padded + j, p);
       } else {
         store(row + j, p);
       }
@@ -156,7 +167,7 @@ void probability_tile(const ScoreTile& tile, float scale_log2e, const float* shi
     for (index_t j = 0; j < tile.padded; j += lanes) {
       const Floats p = power_of_two(load(row + j) * scale_log2e + load(shift + j));
       store(row + j, p);
-      if (rounded) store_tile(rounded_row + j, p);
+      if (rounded) store_result(rounded_row + j, p);
     }
   }
 }
@@ -169,7 +180,7 @@ void score_gradient_tile(const ScoreTile& gradient, const float* probabilities,
     for (index_t j = 0; j < gradient.padded; j += lanes) {
       const Floats value = load(p + j) * (load(row + j) - load(row_dot + j)) * scale;
       if (rounded) {
-        store_tile(rounded + i * gradient.padded + j, value);
+        store_result(rounded + i * gradient.padded + j, value);
       } else {
         store(row + j, value);
       }

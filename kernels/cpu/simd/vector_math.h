@@ -50,7 +50,25 @@ VITSNNA_INLINE Floats maximum(Floats a, Floats b) {
   return a > b ? a : b;
 #endif
 }
-VITSNNA_INLINE Floats minimum(Floats a, Floats b) { return -maximum(-a, -b); }
+VITSNNA_INLINE Floats minimum(Floats a, Floats b) {
+#if defined(__AVX512F__)
+  return bits_of<Floats>(_mm512_maskz_min_ps(0xffff, bits_of<__m512>(a), bits_of<__m512>(b)));
+#elif defined(__AVX2__)
+  return bits_of<Floats>(_mm256_min_ps(bits_of<__m256>(a), bits_of<__m256>(b)));
+#else
+  return a < b ? a : b;
+#endif
+}
+
+/// a / b for b of ordinary size: AVX-512 refines a 14-bit reciprocal, a third of a division's time.
+VITSNNA_INLINE Floats quotient(Floats a, Floats b) {
+#if defined(__AVX512F__)
+  const Floats r = bits_of<Floats>(_mm512_maskz_rcp14_ps(0xffff, bits_of<__m512>(b)));
+  return a * (r + r * (1.f - b * r));
+#else
+  return a / b;
+#endif
+}
 
 VITSNNA_INLINE Ints lane_numbers() {
   Ints result{};
@@ -100,8 +118,8 @@ VITSNNA_INLINE Halves narrow(Floats value) {
   return __builtin_convertvector(value == value ? rounded : quiet, Halves);
 }
 
-/// The same for tiles of this folder's own making: subnormals may become 0.
-VITSNNA_INLINE Halves narrow_tile(Floats value) {
+/// The same, but subnormals may become 0: for tiles and results rather than plain conversions.
+VITSNNA_INLINE Halves narrow_result(Floats value) {
 #if defined(__AVX512BF16__)
   return bits_of<Halves>(_mm512_cvtneps_pbh(bits_of<__m512>(value)));
 #else
@@ -120,8 +138,8 @@ VITSNNA_INLINE void store(std::uint16_t* to, Floats value) {
   std::memcpy(to, &narrowed, sizeof narrowed);
 }
 
-VITSNNA_INLINE void store_tile(std::uint16_t* to, Floats value) {
-  const Halves narrowed = narrow_tile(value);
+VITSNNA_INLINE void store_result(std::uint16_t* to, Floats value) {
+  const Halves narrowed = narrow_result(value);
   std::memcpy(to, &narrowed, sizeof narrowed);
 }
 
@@ -182,7 +200,7 @@ VITSNNA_INLINE Floats error_function(Floats u) {
   q = q * z + 0.11535002816140393f;
   q = q * z + 0.5048574827103012f;
   q = q * z + 1.f;
-  return u * p / q;
+  return quotient(u * p, q);
 }
 
 /// gelu(t) = t (1 + erf(t / sqrt 2)) / 2
