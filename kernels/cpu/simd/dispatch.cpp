@@ -1,4 +1,5 @@
 // Chooses the vector loops for the processor at hand.
+#include "kernels/cpu/simd/instruction_set.h"
 #include "kernels/cpu/simd/vector_loops.h"
 
 namespace vitsnna::kernels::cpu {
@@ -6,16 +7,9 @@ namespace vitsnna::kernels::cpu {
 VectorLoopTables runnable_vector_loops() {
   VectorLoopTables result{{&simd_baseline::loops}, 1};
 #ifdef VITSNNA_X86_VARIANTS
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    result.tables[result.count++] = &simd_avx2::loops;
-  }
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    result.tables[result.count++] = &simd_avx512::loops;
-    if (__builtin_cpu_supports("avx512bf16")) {
-      result.tables[result.count++] = &simd_avx512_bf16::loops;
-    }
-  }
+  if (runs(InstructionSet::avx2)) result.tables[result.count++] = &simd_avx2::loops;
+  if (runs(InstructionSet::avx512)) result.tables[result.count++] = &simd_avx512::loops;
+  if (runs(InstructionSet::avx512_bf16)) result.tables[result.count++] = &simd_avx512_bf16::loops;
 #endif
   return result;
 }

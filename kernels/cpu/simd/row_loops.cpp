@@ -139,53 +139,6 @@ void layer_norm_backward(const LayerNormBackwardRow& row, index_t columns) {
   });
 }
 
-/// e^-y, y >= 0: 2^n e^r, |r| <= ln 2 / 2, polynomial of degree 6; y is cut at 87, above which the
-/// result leaves the normal numbers.
-inline float exp_of_minus(float y) {
-  const float x = y < 87.f ? -y : -87.f;
-  const float shifted = x * 0x1.715476p+0f + 0x1.8p+23f;  // the integer part, in the lowest bits
-  const float n = shifted - 0x1.8p+23f;
-  // ln 2 in two parts; the upper one has few bits, so n times it is exact.
-  const float r = (x - n * 0x1.63p-1f) - n * -0x1.bd0106p-13f;
-  float p = 0x1.6c16c2p-10f;
-  p = p * r + 0x1.111112p-7f;
-  p = p * r + 0x1.555556p-5f;
-  p = p * r + 0x1.555556p-3f;
-  p = p * r + .5f;
-  p = (p * r) * r + r + 1.f;
-  const std::int32_t power = __builtin_bit_cast(std::int32_t, shifted) - 0x4b400000;
-  return p * __builtin_bit_cast(float, (power + 127) * 0x00800000);
-}
-
-/// gelu(t) = t Phi(t), with a = |t| / sqrt 2, q = 1 / (1 + .4 a):
-/// Phi(-|t|) = erfc(a) / 2 = e^(-a^2) q P(q) / 2, |relative error of P| < 2^-26.
-inline float gelu_of(float t) {
-  const float magnitude = t < 0.f ? -t : t;
-  const float q = 1.f / (1.f + 0x1.21a186p-2f * magnitude);
-  float p = -0x1.e4da28p-6f;
-  p = p * q + 0x1.958444p-3f;
-  p = p * q + -0x1.fec42cp-2f;
-  p = p * q + 0x1.1846aap-1f;
-  p = p * q + -0x1.232c76p-2f;
-  p = p * q + 0x1.169620p-2f;
-  p = p * q + 0x1.09971ap-3f;
-  p = p * q + 0x1.b82728p-3f;
-  p = p * q + 0x1.ccb3b0p-3f;
-  p = p * q + 0x1.ce3f6cp-3f;
-  const float tail = .5f * (p * q) * exp_of_minus(.5f * t * t);
-  return t * (t < 0.f ? tail : 1.f - tail);
-}
-
-void gelu(const void* input, DType input_dtype, index_t columns, void* output, DType output_dtype) {
-  with_type(input, input_dtype, [&](const auto* in) {
-    with_type(output, output_dtype, [&](auto* out) {
-    // A row may be its own output: elements are independent.
-#pragma omp simd
-      for (index_t c = 0; c < columns; ++c) store(gelu_of(load(in + c)), out + c);
-    });
-  });
-}
-
 void copy(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
           DType output_dtype) {
   with_type(output, output_dtype, [&](auto* out) {
@@ -256,6 +209,6 @@ void gaussian(const GaussianNoise& noise, std::uint32_t sample, index_t first, i
 }  // namespace
 
 extern const RowLoops loops;
-const RowLoops loops = {gaussian, layer_norm, layer_norm_backward, gelu, copy};
+const RowLoops loops = {gaussian, layer_norm, layer_norm_backward, copy};
 
 }  // namespace vitsnna::kernels::cpu::VITSNNA_SIMD

@@ -3,12 +3,11 @@
 // products and sums are fused only where the source says so.
 #pragma once
 
+#include "kernels/cpu/simd/instruction_set.h"
 #include "kernels/random.h"
 #include "kernels/types.h"
 
 namespace vitsnna::kernels::cpu {
-
-enum class InstructionSet : std::uint8_t { baseline, avx2, avx512 };
 
 /// One row of LayerNormBackward. gain_gradient and shift_gradient are this block's partial sums,
 /// added to, or both null.
@@ -31,8 +30,6 @@ struct RowLoops {
   void (*layer_norm)(const float* input, const float* gain, const float* shift, float epsilon,
                      index_t columns, void* output, DType output_dtype);
   void (*layer_norm_backward)(const LayerNormBackwardRow& row, index_t columns);
-  void (*gelu)(const void* input, DType input_dtype, index_t columns, void* output,
-               DType output_dtype);
   /// output (+)= input, converted; a null input is zeros.
   void (*copy)(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
                DType output_dtype);

@@ -16,16 +16,12 @@ extern const RowLoops loops;
 #endif
 
 const RowLoops* row_loops(InstructionSet set) {
-  if (set == InstructionSet::baseline) return &baseline::loops;
+  if (!runs(set)) return nullptr;
 #ifdef VITSNNA_X86_VARIANTS
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (set == InstructionSet::avx2) return has_avx2 ? &avx2::loops : nullptr;
-  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
-                          __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (has_avx512) return &avx512::loops;
+  if (set == InstructionSet::avx2) return &avx2::loops;
+  if (set == InstructionSet::avx512) return &avx512::loops;
 #endif
-  return nullptr;
+  return set == InstructionSet::baseline ? &baseline::loops : nullptr;
 }
 
 const RowLoops& row_loops() {

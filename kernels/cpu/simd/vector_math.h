@@ -184,35 +184,38 @@ VITSNNA_INLINE Floats power_of_two(Floats x) {
 #endif
 }
 
-/// erf(u): odd rational minimax on [-4, 4] (relative error 2.5e-8), +-1 to fp32 beyond.
-VITSNNA_INLINE Floats error_function(Floats u) {
-  u = minimum(maximum(u, splat(-4.f)), splat(4.f));
-  const Floats z = u * u;
-  Floats p = splat(1.9867754511764943e-06f);
-  p = p * z + 0.0002845653911611533f;
-  p = p * z + 0.0038833443701784126f;
-  p = p * z + 0.053101746894336735f;
-  p = p * z + 0.19354515433899966f;
-  p = p * z + 1.1283791393222615f;
-  Floats q = splat(3.742007537692339e-05f);
-  q = q * z + 0.0011855702223917102f;
-  q = q * z + 0.015207252818772074f;
-  q = q * z + 0.11535002816140393f;
-  q = q * z + 0.5048574827103012f;
-  q = q * z + 1.f;
-  return quotient(u * p, q);
+/// e^(-t^2 / 2), 0 below 2^-126.
+VITSNNA_INLINE Floats bell(Floats t) {
+  return power_of_two(maximum(t * t * -0.72134752f, splat(-127.f)));
 }
 
-/// gelu(t) = t (1 + erf(t / sqrt 2)) / 2
-VITSNNA_INLINE Floats gelu_of(Floats t) {
-  const Floats half = t * .5f;
-  return half * error_function(t * 0.70710678f) + half;
+/// The normal distribution's Phi(t), given e^(-t^2 / 2). With a = |t| / sqrt 2, q = 1 / (1 + .4 a):
+/// Phi(-|t|) = erfc(a) / 2 = e^(-a^2) q P(q) / 2, |relative error of P| < 2^-26.
+VITSNNA_INLINE Floats normal_distribution(Floats t, Floats bell_of_t) {
+  // Beyond 64 the bell is 0 whatever q is.
+  const Floats magnitude = minimum(maximum(t, -t), splat(64.f));
+  const Floats q = quotient(splat(1.f), 1.f + 0x1.21a186p-2f * magnitude);
+  Floats p = splat(-0x1.e4da28p-6f);
+  p = p * q + 0x1.958444p-3f;
+  p = p * q + -0x1.fec42cp-2f;
+  p = p * q + 0x1.1846aap-1f;
+  p = p * q + -0x1.232c76p-2f;
+  p = p * q + 0x1.169620p-2f;
+  p = p * q + 0x1.09971ap-3f;
+  p = p * q + 0x1.b82728p-3f;
+  p = p * q + 0x1.ccb3b0p-3f;
+  p = p * q + 0x1.ce3f6cp-3f;
+  const Floats tail = .5f * (p * q) * bell_of_t;
+  return t < 0.f ? tail : 1.f - tail;
 }
 
-/// gelu'(t) = (1 + erf(t / sqrt 2)) / 2 + t exp(-t^2 / 2) / sqrt(2 pi)
+/// gelu(t) = t Phi(t) = t (1 + erf(t / sqrt 2)) / 2
+VITSNNA_INLINE Floats gelu_of(Floats t) { return t * normal_distribution(t, bell(t)); }
+
+/// gelu'(t) = Phi(t) + t e^(-t^2 / 2) / sqrt(2 pi)
 VITSNNA_INLINE Floats gelu_derivative_of(Floats t) {
-  const Floats density = power_of_two(maximum(t * t * -0.72134752f, splat(-127.f))) * 0.39894228f;
-  return t * density + (error_function(t * 0.70710678f) * .5f + .5f);
+  const Floats density = bell(t);
+  return normal_distribution(t, density) + t * density * 0.39894228f;
 }
 
 }  // namespace
