@@ -434,6 +434,19 @@ ExplainPlan Explainer::plan(index_t height, index_t width, const ExplainRequest&
   return plan_job(vit_, queue_, job, unknown ? 1 : most_labels(vit_, request.labels));
 }
 
+ExplainPlan Explainer::plan_forward(index_t height, index_t width) const {
+  CountingLedger ledger(CountingLedger::Mode::plan);
+  const engine::LedgerScope scope(queue_, &ledger);
+  engine::Arena arena = engine::Arena::planning();
+  plain_forward({vit_, queue_, arena}, {nullptr, height, width}, false);
+  ExplainPlan plan;
+  plan.flops = ledger.flops();
+  plan.weight_bytes = vit_.weight_bytes();
+  plan.arena_bytes = arena.peak();
+  plan.scratch_bytes = ledger.scratch_bytes();
+  return plan;
+}
+
 std::vector<float> Explainer::predict(const ImageView& image) {
   if (!vit_.config().has_head()) {
     throw Error("model: a backbone without a head has no logits; give it one");

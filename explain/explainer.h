@@ -102,6 +102,9 @@ class Explainer {
   /// head, unknown before the forward, are taken to be one.
   ExplainPlan plan(index_t height, index_t width, const ExplainRequest& request) const;
 
+  /// What predict() costs for an image of this size; a backbone without a head has a cost too.
+  ExplainPlan plan_forward(index_t height, index_t width) const;
+
   /// Logits (classes) of an image.
   std::vector<float> predict(const ImageView& image);
 

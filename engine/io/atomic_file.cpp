@@ -162,15 +162,24 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
 
-void AtomicFile::commit() {
+void AtomicFile::seal() {
+  if (sealed_) return;
   if (descriptor_ < 0) fail(target_, "cannot be written", EBADF);
-  if (::fsync(descriptor_) != 0) {
-    const int error = errno;
+  const int synced = ::fsync(descriptor_);
+  const int sync_error = errno;
+  const int closed = ::close(std::exchange(descriptor_, -1));
+  if (synced != 0 || closed != 0) {
+    const int error = synced != 0 ? sync_error : errno;
     discard();
     fail(target_, "cannot be written in full", error);
   }
-  const int closed = ::close(std::exchange(descriptor_, -1));
-  if (closed != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) {
+  sealed_ = true;
+}
+
+void AtomicFile::commit() {
+  seal();
+  sealed_ = false;
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
     discard();
     fail(target_, "cannot be written", error);

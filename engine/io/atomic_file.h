@@ -25,7 +25,11 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
 
-  /// Flushes to the disk and gives the file its name, replacing what had it before.
+  /// Flushes to the disk and closes: all that can fail for want of space has been done. A set of
+  /// files that must appear together is sealed one by one, then committed.
+  void seal();
+
+  /// Seals, if that has not been done, and gives the file its name, replacing what had it before.
   void commit();
 
   /// Unlinks the temporary file of every AtomicFile alive in the process. Async-signal-safe: meant
@@ -41,6 +45,7 @@ class AtomicFile {
   std::string temporary_;
   Pending* pending_ = nullptr;
   int descriptor_ = -1;
+  bool sealed_ = false;
 };
 
 /// One buffer, one file.

@@ -230,12 +230,12 @@ void require_finite(const HostTensor& tensor, const std::string& path) {
   }
 }
 
-void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape,
-               std::span<const float> values) {
+std::string npy_header(const std::filesystem::path& path, const std::vector<std::int64_t>& shape,
+                       std::size_t elements) {
   const auto wanted = byte_count(shape, ElementType::f32);
-  if (!wanted || *wanted != static_cast<std::int64_t>(values.size_bytes())) {
+  if (!wanted || *wanted != static_cast<std::int64_t>(elements * sizeof(float))) {
     throw Error(fmt::format("{}: shape ({}) was given {} values", printable(path.string(), 1000),
-                            fmt::join(shape, ", "), values.size()));
+                            fmt::join(shape, ", "), elements));
   }
   std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{}), }}",
                                    fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
@@ -252,9 +252,14 @@ void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t
   prefix += '\0';
   prefix += static_cast<char>(header.size() & 0xFF);
   prefix += static_cast<char>(header.size() >> 8);
+  return prefix + header;
+}
 
+void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape,
+               std::span<const float> values) {
+  const std::string header = npy_header(path, shape, values.size());
   AtomicFile file(path);
-  file.write(prefix + header);
+  file.write(header);
   file.write(std::as_bytes(values));
   file.commit();
 }

@@ -31,6 +31,11 @@ void require_rank(const HostTensor& tensor, const std::string& path,
 /// Neither NaN nor infinite; the message names the first such element's index. fp32 only.
 void require_finite(const HostTensor& tensor, const std::string& path);
 
+/// What precedes the elements in a .npy file of float32 in C order; `path` is for messages. Throws
+/// Error where the shape does not take `elements` of them.
+std::string npy_header(const std::filesystem::path& path, const std::vector<std::int64_t>& shape,
+                       std::size_t elements);
+
 /// Writes all or nothing (AtomicFile). `values` are in C order.
 void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape,
                std::span<const float> values);

@@ -14,7 +14,7 @@
 
 namespace vitsnna::explain {
 
-void write_png(const std::string& path, const Image& image) {
+std::vector<std::uint8_t> encode_png(const std::string& path, const Image& image) {
   std::vector<std::uint8_t> encoded;
   try {
     const cv::Mat rgb(static_cast<int>(image.height), static_cast<int>(image.width), CV_8UC3,
@@ -26,6 +26,11 @@ void write_png(const std::string& path, const Image& image) {
     throw Error(fmt::format("{}: a picture of {}x{} cannot be encoded as PNG", path, image.height,
                             image.width));
   }
+  return encoded;
+}
+
+void write_png(const std::string& path, const Image& image) {
+  const std::vector<std::uint8_t> encoded = encode_png(path, image);
   engine::write_file(path, std::as_bytes(std::span(encoded)));
 }
 
