@@ -30,6 +30,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", version_text, "Version, build and devices, then exit");
   app.set_config("--config", "", "Read options from a TOML file, one [section] a command")
       ->type_name("FILE");
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt key must not be ignored
   app.require_subcommand(1);
   app.fallthrough();
   add_info(app);
