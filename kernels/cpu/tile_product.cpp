@@ -1,11 +1,13 @@
 // Tile products as cached oneDNN matmul primitives, created and run on one thread.
 #include "kernels/cpu/tile_product.h"
 
+#include <array>
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <tuple>
@@ -125,8 +127,36 @@ class Product {
                                          : 0);
   }
 
-  void run(const TileShape& asked, const void* left, const void* right, float* output,
-           void* scratch) const {
+  /// This thread's memory objects for the product: made once, pointed at operands for each run.
+  class Binding {
+   public:
+    explicit Binding(const Product& product)
+        : left_(product.left_, cpu_engine(), DNNL_MEMORY_NONE),
+          right_(product.right_, cpu_engine(), DNNL_MEMORY_NONE),
+          output_(product.output_, cpu_engine(), DNNL_MEMORY_NONE),
+          scratch_(product.scratchpad_, cpu_engine(), DNNL_MEMORY_NONE) {}
+
+    void execute(const dnnl::matmul& primitive, const void* left, const void* right, float* output,
+                 void* scratch) {
+      left_.set_data_handle(const_cast<void*>(left));
+      right_.set_data_handle(const_cast<void*>(right));
+      output_.set_data_handle(output);
+      scratch_.set_data_handle(scratch);
+      const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, left_.get()},
+                                           {DNNL_ARG_WEIGHTS, right_.get()},
+                                           {DNNL_ARG_DST, output_.get()},
+                                           {DNNL_ARG_SCRATCHPAD, scratch_.get()}};
+      dnnl::error::wrap_c_api(
+          dnnl_primitive_execute(primitive.get(), thread_stream().get(), 4, arguments),
+          "could not execute a matrix product");
+    }
+
+   private:
+    memory left_, right_, output_, scratch_;
+  };
+
+  void run(Binding& binding, const TileShape& asked, const void* left, const void* right,
+           float* output, void* scratch) const {
     if (widened_) {
       auto* wide_left =
           reinterpret_cast<float*>(static_cast<std::byte*>(scratch) + primitive_bytes());
@@ -140,12 +170,7 @@ class Product {
       left = wide_left;
       right = wide_right;
     }
-    const auto& engine = cpu_engine();
-    primitive_.execute(thread_stream(),
-                       {{DNNL_ARG_SRC, memory(left_, engine, const_cast<void*>(left))},
-                        {DNNL_ARG_WEIGHTS, memory(right_, engine, const_cast<void*>(right))},
-                        {DNNL_ARG_DST, memory(output_, engine, output)},
-                        {DNNL_ARG_SCRATCHPAD, memory(scratchpad_, engine, scratch)}});
+    binding.execute(primitive_, left, right, output, scratch);
   }
 
  private:
@@ -184,6 +209,18 @@ struct ShapeHash {
   }
 };
 
+/// body(), with oneDNN's exceptions as the project's own.
+template <class Body>
+auto translated(const TileShape& shape, const Body& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& error) {
+    throw Error("matrix product " + std::to_string(shape.rows) + "x" + std::to_string(shape.inner) +
+                "x" + std::to_string(shape.columns) + " in " + name_of(shape.dtype) +
+                ": oneDNN says " + error.what());
+  }
+}
+
 class Cache {
  public:
   std::shared_ptr<const Product> find(const TileShape& shape) {
@@ -192,20 +229,11 @@ class Cache {
       if (const auto found = products_.find(shape); found != products_.end()) return found->second;
     }
     const std::unique_lock lock(mutex_);
-    auto& product = products_[shape];
-    if (!product) {
-      try {
-        product = std::make_shared<const Product>(shape);
-      } catch (const dnnl::error& error) {
-        products_.erase(shape);
-        throw Error("matrix product " + std::to_string(shape.rows) + "x" +
-                    std::to_string(shape.inner) + "x" + std::to_string(shape.columns) + " in " +
-                    name_of(shape.dtype) + ": oneDNN says " + error.what());
-      }
-    }
-    const auto result = product;
-    if (products_.size() > max_cached_products) products_.clear();
-    return result;
+    if (const auto found = products_.find(shape); found != products_.end()) return found->second;
+    const auto product = translated(shape, [&] { return std::make_shared<const Product>(shape); });
+    if (products_.size() >= max_cached_products) products_.clear();
+    products_.emplace(shape, product);
+    return product;
   }
 
  private:
@@ -222,7 +250,21 @@ Cache& cache() {
 
 void tile_product(const TileShape& shape, const void* left, const void* right, float* output,
                   void* scratch) {
-  cache().find(shape)->run(shape, left, right, output, scratch);
+  // The few products that a task alternates between, so that a run neither locks nor allocates.
+  struct Recent {
+    TileShape shape;
+    std::shared_ptr<const Product> product;
+    std::optional<Product::Binding> binding;
+  };
+  thread_local std::array<Recent, 16> recent;
+  Recent& slot = recent[ShapeHash{}(shape) % recent.size()];
+  if (!slot.binding || slot.shape != shape) {
+    slot.binding.reset();
+    slot.product = cache().find(shape);
+    slot.shape = shape;
+    translated(shape, [&] { slot.binding.emplace(*slot.product); });
+  }
+  translated(shape, [&] { slot.product->run(*slot.binding, shape, left, right, output, scratch); });
 }
 
 index_t tile_product_scratch_bytes(const TileShape& shape) {
