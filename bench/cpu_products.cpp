@@ -174,7 +174,7 @@ void register_attention(DType dtype, index_t tokens) {
                 args.rows = tokens;
                 args.heads = heads;
                 args.head_dim = head_dim;
-                args.value = operands.matrix(1, tokens, width, dtype);
+                args.value = Attention(operands, dtype, tokens, 1).value;
                 args.projection = operands.weight(width, width, dtype, false);
                 args.norm = operands.floats(tokens);
                 return args;

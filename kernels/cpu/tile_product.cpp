@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -95,12 +96,15 @@ memory::desc packed_desc(DType dtype, index_t inner, index_t columns) {
 class Product {
  public:
   explicit Product(const TileShape& shape)
-      : widened_(shape.dtype == DType::bf16 && !multiplies_bf16()), shape_(shape) {
+      : widened_(shape.dtype == DType::bf16 && !multiplies_bf16()),
+        gathered_(shape.right == RightLayout::packed && shape.left_stride != shape.inner),
+        shape_(shape) {
     const DType dtype = widened_ ? DType::f32 : shape.dtype;
     if (widened_) {  // operands are copied densely
       shape_.left_stride = shape.left_transposed ? shape.rows : shape.inner;
       shape_.right_stride = shape.right == RightLayout::rows ? shape.columns : shape.inner;
     }
+    if (gathered_) shape_.left_stride = shape.inner;
     left_ = shape.left_transposed ? strided(shape.rows, shape.inner, dtype, 1, shape_.left_stride)
                                   : strided(shape.rows, shape.inner, dtype, shape_.left_stride, 1);
     switch (shape.right) {
@@ -122,6 +126,9 @@ class Product {
   }
 
   index_t scratch_bytes() const {
+    if (gathered_) {
+      return primitive_bytes() + shape_.rows * shape_.inner * size_of(shape_.dtype);
+    }
     return primitive_bytes() + (widened_ ? round_up(4 * shape_.rows * shape_.inner, 64) +
                                                round_up(4 * shape_.inner * shape_.columns, 64)
                                          : 0);
@@ -170,6 +177,16 @@ class Product {
       left = wide_left;
       right = wide_right;
     }
+    if (gathered_) {
+      auto* rows = static_cast<std::byte*>(scratch) + primitive_bytes();
+      const index_t element = size_of(shape_.dtype);
+      for (index_t row = 0; row < shape_.rows; ++row) {
+        std::memcpy(rows + row * shape_.inner * element,
+                    static_cast<const std::byte*>(left) + row * asked.left_stride * element,
+                    static_cast<std::size_t>(shape_.inner * element));
+      }
+      left = rows;
+    }
     binding.execute(primitive_, left, right, output, scratch);
   }
 
@@ -188,7 +205,8 @@ class Product {
     }
   }
 
-  bool widened_;
+  bool widened_;   ///< bf16 operands are copied to fp32 first
+  bool gathered_;  ///< left rows are copied together first: oneDNN is slow with a packed right else
   TileShape shape_;  ///< with the strides that the primitive sees
   memory::desc left_, right_, output_, scratchpad_;
   dnnl::matmul primitive_;
