@@ -9,9 +9,9 @@ namespace vitsnna::cli {
 namespace {
 
 // Code that runs for the first time (matrix products compiled for this processor, OpenMP's stacks,
-// the PNG writer) and the allocator's slack: measured as the difference between peak and plan over
-// models from 0.1 to 22 M parameters, 5 to 9 MiB.
-constexpr std::int64_t kFirstUseBytes = std::int64_t{7} << 20;
+// the PNG writer) and the allocator's slack. Measured: with this constant eight runs of a ViT-Tiny
+// and a ViT-S/8, 224x224 to 480x640, one method and all, 135 to 821 MiB, are predicted within 2%.
+constexpr std::int64_t kFirstUseBytes = std::int64_t{19} << 20;
 
 }  // namespace
 

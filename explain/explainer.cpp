@@ -430,8 +430,9 @@ ExplainPlan Explainer::plan(index_t height, index_t width, const ExplainRequest&
           baseline_of(vit_.config(), image, request),
           {}};
   const bool unknown = request.labels.kind == LabelSelection::Kind::predicted;
-  job.batching = choose_batching(vit_, queue_, job, most_labels(vit_, request.labels));
-  return plan_job(vit_, queue_, job, unknown ? 1 : most_labels(vit_, request.labels));
+  const index_t most = most_labels(vit_, request.labels);
+  job.batching = choose_batching(vit_, queue_, job, most);
+  return plan_job(vit_, queue_, job, unknown ? std::min<index_t>(most, 2) : most);
 }
 
 ExplainPlan Explainer::plan_forward(index_t height, index_t width) const {

@@ -99,7 +99,7 @@ class Explainer {
                       const Progress& progress = {});
 
   /// The same decisions as explain() for an image of this size. `predicted` labels of a sigmoid
-  /// head, unknown before the forward, are taken to be one.
+  /// head, unknown before the forward, are taken to be two.
   ExplainPlan plan(index_t height, index_t width, const ExplainRequest& request) const;
 
   /// What predict() costs for an image of this size; a backbone without a head has a cost too.
