@@ -5,7 +5,7 @@
 # Environment: VITSNNA_MODEL (a checkpoint to explain with), VITSNNA_SHARED (default ../shared).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-shared=${VITSNNA_SHARED:-$root/../shared}
+shared=$(realpath -m "${VITSNNA_SHARED:-$root/../shared}")
 output=$root/demo-out
 
 pictures=()
@@ -13,6 +13,7 @@ for picture in "$@"; do
   [ -r "$picture" ] || { echo "demo: $picture: cannot be read" >&2; exit 1; }
   pictures+=("$(realpath "$picture")")
 done
+[ -z "${VITSNNA_MODEL:-}" ] || VITSNNA_MODEL=$(realpath "$VITSNNA_MODEL")
 cd "$root"
 
 echo "== Packages and build"
@@ -81,8 +82,9 @@ fi
 
 echo
 if [ -n "$meaningless" ]; then printf '%s\n\n' "$meaningless"; fi
-echo "Pictures (each map over its photograph, and a contact sheet of the methods):"
-find "$output" -name '*.png' | sort | sed 's/^/  /'
+echo "Contact sheets, one row a label and one column a method:"
+find "$output" -name '*contact_sheet*.png' | sort | sed 's/^/  /'
+echo "Each map over its photograph (.png) and as numbers (.npy) lies beside them."
 cat <<END
 
 To explain your own:
