@@ -152,9 +152,10 @@ void linear(Queue& queue, const Linear& args) {
   const auto& loops = vector_loops();
   const index_t tasks = panels.count * args.items * plan.row_tiles;
   parallel_for(queue, tasks, [&](index_t task, int thread) {
-    const index_t panel = task / (args.items * plan.row_tiles);
-    const index_t item = task / plan.row_tiles % args.items;
-    const index_t first_row = task % plan.row_tiles * tile_rows;
+    // Panels of one row tile follow each other: its input is in cache, its output written at once.
+    const index_t panel = task % panels.count;
+    const index_t item = task / panels.count / plan.row_tiles;
+    const index_t first_row = task / panels.count % plan.row_tiles * tile_rows;
     const index_t rows = std::min(tile_rows, args.rows - first_row);
     const index_t first_column = panel * panels.width;
     const index_t columns = panels.columns(panel);
