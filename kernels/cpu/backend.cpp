@@ -22,9 +22,7 @@ void* allocate(index_t bytes) {
   if (!memory) throw Error("memory: " + std::to_string(bytes) + " bytes wanted, not available");
   return memory;
 }
-void deallocate(void* memory, index_t) noexcept {
-  std::free(memory);
-}
+void deallocate(void* memory, index_t) noexcept { std::free(memory); }
 
 void copy(Queue&, void* destination, const void* source, index_t bytes) {
   if (bytes > 0) std::memcpy(destination, source, static_cast<std::size_t>(bytes));
@@ -34,9 +32,7 @@ void fill_zero(Queue&, void* memory, index_t bytes) {
 }
 void synchronize(Queue&) {}
 
-bool supports(DType dtype) {
-  return dtype == DType::f32 || cpu::has_fast_bf16();
-}
+bool supports(DType dtype) { return dtype == DType::f32 || cpu::has_fast_bf16(); }
 
 Backend make_backend() {
   Backend b;
