@@ -2,8 +2,9 @@
 """vitsnna against two PyTorch programs on the same weights, machine and threads: one run, one table.
 
 Every program explains the same size twice in one process; the second explanation is timed (of vitsnna
-the stages that compute, of PyTorch the call), and the operating system says how much memory the
-process took at its peak and how long it lived. Programs take turns, and medians are shown.
+the stages that compute, of PyTorch the call). Each says how much memory its process took at its peak
+(VmHWM: the ru_maxrss that a parent gets starts from the parent's own size), and the process's life is
+timed too. Programs take turns, and medians are shown.
 
   python bench/compare.py --vitsnna build/release/cli/vitsnna [--append]
 """
@@ -25,22 +26,18 @@ NOT_COMPUTE = {"decode", "hash", "render", "write"}
 
 
 def run(command):
-    """Standard output, seconds and peak MiB of a process; an error if it fails."""
-    with tempfile.TemporaryFile() as output:
-        begin = time.perf_counter()
-        process = subprocess.Popen([str(word) for word in command], stdout=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"exit status {process.returncode}: {' '.join(map(str, command))}")
-        output.seek(0)
-        return output.read().decode(), seconds, usage.ru_maxrss / 1024
+    """Standard output and seconds of a process; an error if it fails."""
+    begin = time.perf_counter()
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        raise SystemExit(f"exit status {done.returncode}: {' '.join(map(str, command))}")
+    return done.stdout, seconds
 
 
 def run_vitsnna(arguments, folder, size, labels, precision):
     output = folder / "explained"
-    _, wall, peak = run([
+    _, wall = run([
         arguments.vitsnna, "explain", "--model", folder / "model.safetensors", folder / f"{size}.npy",
         "--output", output, "--force", "--quiet", "--method", "snna", "--samples", arguments.samples,
         "--label", ",".join(map(str, range(labels))), "--precision", precision,
@@ -49,15 +46,16 @@ def run_vitsnna(arguments, folder, size, labels, precision):
     stages = manifest["inputs"][-1]["stages"]
     return {
         "seconds": sum(cost["seconds"] for name, cost in stages.items() if name not in NOT_COMPUTE),
-        "wall": wall, "peak": peak}
+        "wall": wall, "peak": manifest["peak_memory_bytes"] / 2**20}
 
 
 def run_torch(program, arguments, folder, size, labels, precision):
-    text, wall, peak = run([
+    text, wall = run([
         sys.executable, HERE / "baselines" / f"{program}.py", "--model", folder / "model.safetensors",
         "--size", size, "--labels", labels, "--samples", arguments.samples, "--precision", precision,
         "--threads", arguments.threads, "--repeats", 1])
-    return {"seconds": json.loads(text)["seconds"], "wall": wall, "peak": peak}
+    report = json.loads(text)
+    return {"seconds": report["seconds"], "wall": wall, "peak": report["process_peak_mib"]}
 
 
 def prepare(folder, sizes):
