@@ -5,6 +5,13 @@ namespace vitsnna::explain {
 
 using engine::DType;
 
+std::vector<float> download(engine::Queue& queue, const Tensor& tensor) {
+  std::vector<float> values(static_cast<std::size_t>(tensor.shape.elements()));
+  queue.download(values.data(), tensor.f32(), tensor.bytes());
+  queue.synchronize();
+  return values;
+}
+
 Tensor ExplainContext::one_hot(std::span<const index_t> labels, index_t items) const {
   const index_t classes = config().num_classes;
   const index_t rows = static_cast<index_t>(labels.size()) * items;

@@ -9,6 +9,9 @@ namespace vitsnna::explain {
 
 using engine::Tensor;
 
+/// Copies a device tensor to host memory and waits for it.
+std::vector<float> download(engine::Queue& queue, const Tensor& tensor);
+
 /// The image and baseline on the device, the grid, and what runs the passes.
 struct ExplainContext {
   model::PassContext pass;
@@ -34,12 +37,8 @@ struct ExplainContext {
     return args;
   }
 
-  /// Copies a device tensor to host memory.
   std::vector<float> download(const Tensor& tensor) const {
-    std::vector<float> values(static_cast<std::size_t>(tensor.shape.elements()));
-    pass.queue.download(values.data(), tensor.f32(), tensor.bytes());
-    pass.queue.synchronize();
-    return values;
+    return explain::download(pass.queue, tensor);
   }
 
   /// destination (channels, height, width) += weight * sum over items of the patch rows' gradient.

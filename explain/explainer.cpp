@@ -323,13 +323,6 @@ model::ForwardPass plain_forward(const model::PassContext& pass, const ImageView
   return model::forward(pass, grid, input, 1, {record, false});
 }
 
-std::vector<float> download(engine::Queue& queue, const Tensor& tensor) {
-  std::vector<float> values(static_cast<std::size_t>(tensor.shape.elements()));
-  queue.download(values.data(), tensor.f32(), tensor.bytes());
-  queue.synchronize();
-  return values;
-}
-
 }  // namespace
 
 /// The arena kept from call to call: after the first image of a size nothing is allocated.
