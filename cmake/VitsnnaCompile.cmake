@@ -15,11 +15,15 @@ endif()
 add_library(vitsnna_compile INTERFACE)
 # -ffp-contract=off: a product and a sum are fused only where the source says so, so that the same
 # formula gives the same bits in every translation unit.
-target_compile_options(vitsnna_compile INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wnon-virtual-dtor -Werror
+set(vitsnna_host_options
+  -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wnon-virtual-dtor -Werror
   -ffp-contract=off)
+list(JOIN vitsnna_host_options "," vitsnna_nvcc_host_options)
+target_compile_options(vitsnna_compile INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:${vitsnna_host_options};-Wpedantic>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${vitsnna_nvcc_host_options};-Werror=all-warnings>")
 if(VITSNNA_NATIVE)
-  target_compile_options(vitsnna_compile INTERFACE -march=native)
+  target_compile_options(vitsnna_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
 endif()
 if(VITSNNA_SANITIZE)
   target_compile_options(vitsnna_compile INTERFACE

@@ -1,8 +1,9 @@
 // bfloat16 as two bytes: the upper half of an IEEE single, rounded to nearest even.
 #pragma once
 
-#include <bit>
 #include <cstdint>
+
+#include "kernels/host_device.h"
 
 namespace vitsnna::kernels {
 
@@ -10,13 +11,13 @@ struct bf16 {
   std::uint16_t bits;
 };
 
-inline float to_float(bf16 value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+VITSNNA_HOST_DEVICE float to_float(bf16 value) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
 }
 
 /// Round to nearest even; NaN stays NaN (quietened), infinity stays infinity.
-inline bf16 to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
+VITSNNA_HOST_DEVICE bf16 to_bf16(float value) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) {
     return {static_cast<std::uint16_t>((bits >> 16) | 0x0040u)};
   }

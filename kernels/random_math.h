@@ -9,18 +9,12 @@
 
 #include <cstdint>
 
-// Always inlined on the host: this header is compiled for several instruction sets, and an
-// out-of-line copy of one must never be linked in place of another's.
-#if defined(__CUDACC__)
-#define VITSNNA_RANDOM_FUNCTION __host__ __device__ __forceinline__
-#else
-#define VITSNNA_RANDOM_FUNCTION inline __attribute__((always_inline))
-#endif
+#include "kernels/host_device.h"
 
 namespace vitsnna::kernels::random_math {
 
 /// a b + c, rounded once.
-VITSNNA_RANDOM_FUNCTION float fused(float a, float b, float c) {
+VITSNNA_HOST_DEVICE float fused(float a, float b, float c) {
 #if defined(__CUDA_ARCH__)
   return __fmaf_rn(a, b, c);
 #else
@@ -34,7 +28,7 @@ struct Words {
 };
 
 /// Ten rounds of Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-VITSNNA_RANDOM_FUNCTION Words philox(Words counter, std::uint32_t key_0, std::uint32_t key_1) {
+VITSNNA_HOST_DEVICE Words philox(Words counter, std::uint32_t key_0, std::uint32_t key_1) {
   constexpr std::uint64_t multiplier_0 = 0xD2511F53u, multiplier_1 = 0xCD9E8D57u;
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
@@ -52,7 +46,7 @@ VITSNNA_RANDOM_FUNCTION Words philox(Words counter, std::uint32_t key_0, std::ui
 
 /// ln u of a normal u > 0: u = 2^exponent (1 + f), 1 + f in [sqrt 1/2, sqrt 2), and
 /// ln(1 + f) = f + f^2 (-1/2 + f P(f)), |relative error of the polynomial| < 2^-27.
-VITSNNA_RANDOM_FUNCTION float logarithm(float u) {
+VITSNNA_HOST_DEVICE float logarithm(float u) {
   const auto bits = __builtin_bit_cast(std::int32_t, u);
   const std::int32_t exponent = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: sqrt 1/2
   const float f = __builtin_bit_cast(float, bits - exponent * 0x00800000) - 1.f;
@@ -77,7 +71,7 @@ struct SineCosine {
 
 /// sin and cos of 2 pi k / 2^24, k < 2^24: the quadrant is taken off exactly, in integers, and
 /// |r| <= 1/8 of a turn is left for sin 2 pi r = 2 pi r + r^3 S(r^2), cos 2 pi r = 1 + r^2 C(r^2).
-VITSNNA_RANDOM_FUNCTION SineCosine sine_cosine_of_turn(std::uint32_t k) {
+VITSNNA_HOST_DEVICE SineCosine sine_cosine_of_turn(std::uint32_t k) {
   const auto quadrant = static_cast<std::int32_t>((k + (1u << 21)) >> 22);
   const std::int32_t rest = static_cast<std::int32_t>(k) - quadrant * (1 << 22);
   const float r = static_cast<float>(rest) * 0x1p-24f;
@@ -104,7 +98,7 @@ struct NormalPair {
 
 /// Box-Muller on two words: u = ((word_a >> 8) + 1) 2^-24, v = (word_b >> 8) 2^-24,
 /// sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v).
-VITSNNA_RANDOM_FUNCTION NormalPair normal_pair(std::uint32_t word_a, std::uint32_t word_b) {
+VITSNNA_HOST_DEVICE NormalPair normal_pair(std::uint32_t word_a, std::uint32_t word_b) {
   const float u = static_cast<float>(static_cast<std::int32_t>((word_a >> 8) + 1u)) * 0x1p-24f;
   const float square = -2.f * logarithm(u);
 #if defined(__CUDA_ARCH__)
