@@ -1,4 +1,8 @@
 # What the host SIMT layer compiles too.
 set(vitsnna_cuda_portable_sources
+  ${CMAKE_CURRENT_LIST_DIR}/attention_few_queries.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/gelu.cu
-  ${CMAKE_CURRENT_LIST_DIR}/launch.cu)
+  ${CMAKE_CURRENT_LIST_DIR}/launch.cu
+  ${CMAKE_CURRENT_LIST_DIR}/relevance_cls_row.cu)
