@@ -2,6 +2,7 @@
 // is one folder that fills one such table.
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "kernels/activation.h"
@@ -20,8 +21,22 @@
 
 namespace vitsnna::kernels {
 
+/// Work of a queue kept for replay: a backend derives its own.
+class Graph {
+ public:
+  Graph() = default;
+  virtual ~Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+};
+
 struct Backend {
   std::string_view name;  ///< "cpu", "cuda"
+
+  /// Makes the queue's stream and context (library handles, workspace, caches) on GPU `device`, and
+  /// ends them. Null where a queue needs neither. close() waits for nothing: synchronize() first.
+  void (*open)(Queue&, int device) = nullptr;
+  void (*close)(Queue&) noexcept = nullptr;
 
   /// Device memory, 64-byte aligned (256 on CUDA); throws Error naming the bytes wanted.
   void* (*allocate)(index_t bytes) = nullptr;
@@ -31,6 +46,19 @@ struct Backend {
   void (*copy_to_host)(Queue&, void* host, const void* device, index_t bytes) = nullptr;
   void (*fill_zero)(Queue&, void* device, index_t bytes) = nullptr;
   void (*synchronize)(Queue&) = nullptr;
+  /// Host memory that the device copies to and from without staging. Null: any memory is.
+  void* (*allocate_pinned)(index_t bytes) = nullptr;
+  void (*deallocate_pinned)(void* memory, index_t bytes) noexcept = nullptr;
+  /// Bytes that allocate() could still give out, and all there are. Null: ask the system.
+  void (*memory_info)(index_t& free_bytes, index_t& total_bytes) = nullptr;
+
+  /// Between the first two, what is put on the queue is kept instead of run (so nothing may be
+  /// synchronised or allocated there); launch_graph runs all of it, on the same memory. A capture
+  /// that fails is still ended by end_capture, which then throws. Null: no graphs here.
+  void (*begin_capture)(Queue&) = nullptr;
+  std::unique_ptr<Graph> (*end_capture)(Queue&) = nullptr;
+  void (*launch_graph)(Queue&, const Graph&) = nullptr;
+
   /// Whether products in bf16 are offered (and fast) here.
   bool (*supports)(DType dtype) = nullptr;
   /// Bytes that PrepareLinear writes for a weight; 0: the master is used directly.

@@ -21,11 +21,12 @@ class Ledger {
 
 /// Owned by engine::Queue. Kernels allocate nothing: temporary memory is `scratch`.
 struct Queue {
-  void* stream = nullptr;         ///< cudaStream_t of a CUDA queue; unused on the CPU
-  void* scratch = nullptr;        ///< 64-byte aligned, free for the op that is running
-  index_t scratch_bytes = 0;      ///< size of `scratch`
-  int num_threads = 1;            ///< OpenMP team size of CPU kernels, at least 1
-  Ledger* ledger = nullptr;       ///< null: just run
+  void* stream = nullptr;     ///< cudaStream_t of a CUDA queue; unused on the CPU
+  void* context = nullptr;    ///< what the backend's open() made for this queue; its alone
+  void* scratch = nullptr;    ///< 64-byte aligned, free for the op that is running
+  index_t scratch_bytes = 0;  ///< size of `scratch`
+  int num_threads = 1;        ///< OpenMP team size of CPU kernels, at least 1
+  Ledger* ledger = nullptr;   ///< null: just run
 };
 
 }  // namespace vitsnna::kernels

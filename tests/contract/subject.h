@@ -18,12 +18,14 @@ using kernels::index_t;
 struct Subject {
   const kernels::Backend* backend = nullptr;
   DType precision = DType::f32;  ///< of products and of the operands that may be either
-  void* stream = nullptr;
+  void* stream = nullptr;   ///< with `context`: of the one queue that was opened for the subject
+  void* context = nullptr;
   /// What the suite varies and no result may depend on: the CPU's team sizes; {1} elsewhere.
   std::vector<int> thread_counts = {1};
   kernels::Queue queue(int threads = 1) const {
     kernels::Queue result;
     result.stream = stream;
+    result.context = context;
     result.num_threads = threads;
     return result;
   }

@@ -1,0 +1,44 @@
+// The CUDA backend's table of ops: compiled for CUDA and, as it is, for the host's SIMT layer.
+#include "kernels/cuda/backend.h"
+
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/graph.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/ops.h"
+
+namespace vitsnna::kernels::cuda {
+namespace {
+
+/// Every architecture that device code is built for has bf16 tensor cores.
+bool supports(DType) { return true; }
+
+Backend make_backend() {
+  Backend b;
+  b.name = backend_name();
+  b.open = open;
+  b.close = close;
+  b.allocate = allocate;
+  b.deallocate = deallocate;
+  b.copy_to_device = copy_to_device;
+  b.copy_to_host = copy_to_host;
+  b.fill_zero = fill_zero;
+  b.synchronize = synchronize;
+  b.allocate_pinned = allocate_pinned;
+  b.deallocate_pinned = deallocate_pinned;
+  b.memory_info = memory_info;
+  b.begin_capture = begin_capture;
+  b.end_capture = end_capture;
+  b.launch_graph = launch_graph;
+  b.supports = supports;
+  b.gelu = {gelu};
+  return b;
+}
+
+}  // namespace
+
+const Backend& backend() {
+  static const Backend table = make_backend();
+  return table;
+}
+
+}  // namespace vitsnna::kernels::cuda

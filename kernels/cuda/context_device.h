@@ -1,0 +1,23 @@
+// What a CUDA queue keeps between launches. For the files that call the CUDA runtime.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "kernels/queue.h"
+
+namespace vitsnna::kernels::cuda {
+
+struct Context {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+};
+
+/// The queue's context; an Error where the queue was not opened.
+Context& context_of(const Queue& queue);
+
+/// Makes the device of the open queues the calling thread's: before any call that has no stream.
+void bind_device();
+
+}  // namespace vitsnna::kernels::cuda
