@@ -13,6 +13,7 @@
 #include "kernels/patchify.h"
 #include "kernels/position_embedding.h"
 #include "kernels/random.h"
+#include "kernels/reduce.h"
 #include "kernels/relevance.h"
 #include "kernels/render.h"
 #include "kernels/resample.h"
@@ -85,6 +86,7 @@ struct Backend {
   Op<AssembleTokens> assemble_tokens;
   Op<AssembleTokensBackward> assemble_tokens_backward;
   Op<CopyRows> copy_rows;
+  Op<MinMax> min_max;
   Op<ResampleNormalize> resample_normalize;
   Op<RenderOverlay> render_overlay;
 };

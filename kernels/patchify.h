@@ -15,22 +15,22 @@ namespace vitsnna::kernels {
 struct Patchify {
   index_t items = 1;
   index_t channels = 3;
-  index_t height = 0, width = 0;            ///< of the images, in pixels
+  index_t height = 0, width = 0;  ///< of the images, in pixels
   index_t patch_size = 8;
-  index_t grid_height = 0, grid_width = 0;  ///< patches: at most height / patch_size ..
-  const float* image = nullptr;             ///< (items or 1, channels, height, width)
-  index_t image_stride = 0;                 ///< elements from item to item; 0: one image for all
-  const float* baseline = nullptr;          ///< (channels, height, width), or null: zeros
-  const float* alpha = nullptr;             ///< (items), or null: 1 (then baseline is not read)
-  const float* noise = nullptr;             ///< (items, channels, height, width), scaled, or null
-  GaussianNoise gaussian;                   ///< sigma > 0 adds sample (first_sample + i) of it
-  const std::uint8_t* patch_keep = nullptr; ///< (items, grid_height * grid_width), or null
-  const float* fill = nullptr;              ///< (channels), with patch_keep
-  Matrix patches;                           ///< (items, grid, channels * patch_size^2)
+  index_t grid_height = 0, grid_width = 0;   ///< patches: at most height / patch_size ..
+  const float* image = nullptr;              ///< (items or 1, channels, height, width)
+  index_t image_stride = 0;                  ///< elements from item to item; 0: one image for all
+  const float* baseline = nullptr;           ///< (channels, height, width), or null: zeros
+  const float* alpha = nullptr;              ///< (items), or null: 1 (then baseline is not read)
+  const float* noise = nullptr;              ///< (items, channels, height, width), scaled, or null
+  GaussianNoise gaussian;                    ///< if any, adds sample (first_sample + i) of it
+  const std::uint8_t* patch_keep = nullptr;  ///< (items, grid_height * grid_width), or null
+  const float* fill = nullptr;               ///< (channels), with patch_keep
+  Matrix patches;                            ///< (items, grid, channels * patch_size^2)
 };
 inline const char* op_name(const Patchify&) { return "patchify"; }
 inline double flops(const Patchify& a) {
-  const double per_pixel = a.gaussian.sigma > 0 ? 60. : 2.;
+  const double per_pixel = draws(a.gaussian) ? 60. : 2.;
   return per_pixel * static_cast<double>(a.items * a.channels * a.height * a.width);
 }
 inline double bytes(const Patchify& a) {

@@ -18,14 +18,23 @@ namespace vitsnna::kernels {
 /// Which of a seed's independent uses a draw belongs to.
 enum class RandomStream : std::uint32_t { explanation_noise = 0, initialisation = 1 };
 
-/// Noise e ~ N(0, sigma^2) of a batch of samples; sigma 0 is none.
+/// Noise e ~ N(0, sigma^2) of a batch of samples; sigma 0 is none. With `extremes` the deviation is
+/// found on the device instead, from what MinMax (reduce.h) left there, so that the same launch
+/// serves another image: sigma = fp32(level (maximum - minimum)), worked out in double.
 struct GaussianNoise {
-  float sigma = 0.f;
+  float sigma = 0.f;                ///< not read with `extremes`
+  double level = 0.;                ///< with `extremes`; 0 is no noise
+  const float* extremes = nullptr;  ///< device memory {minimum, maximum}, or null
   std::uint64_t seed = 0;
   std::uint32_t first_sample = 0;
   std::uint32_t image_id = 0;
   RandomStream stream = RandomStream::explanation_noise;
 };
+
+/// Whether there is noise to draw, as far as the host can tell.
+inline bool draws(const GaussianNoise& noise) {
+  return noise.extremes ? noise.level > 0. : noise.sigma > 0.f;
+}
 
 /// One Philox4x32-10 block (Salmon et al. 2011).
 std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter,
@@ -35,7 +44,7 @@ std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter,
 std::array<float, 4> gaussian_block(const GaussianNoise& noise, std::uint32_t sample,
                                     std::uint32_t block);
 
-/// out[s, e] = sigma * z(first_sample + s, e), s < samples, e < elements.
+/// output[s, e] = sigma * z(first_sample + s, e), s < samples, e < elements.
 struct FillGaussian {
   GaussianNoise noise;
   index_t samples = 1;

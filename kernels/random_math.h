@@ -110,4 +110,9 @@ VITSNNA_HOST_DEVICE NormalPair normal_pair(std::uint32_t word_a, std::uint32_t w
   return {radius * turn.cosine, radius * turn.sine};
 }
 
+/// GaussianNoise's deviation, a share of the range of what the noise is added to.
+VITSNNA_HOST_DEVICE float deviation_of_range(double level, float minimum, float maximum) {
+  return static_cast<float>(level * (static_cast<double>(maximum) - static_cast<double>(minimum)));
+}
+
 }  // namespace vitsnna::kernels::random_math

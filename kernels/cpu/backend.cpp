@@ -66,6 +66,7 @@ Backend make_backend() {
   b.assemble_tokens = {cpu::assemble_tokens};
   b.assemble_tokens_backward = {cpu::assemble_tokens_backward};
   b.copy_rows = {cpu::copy_rows};
+  b.min_max = {cpu::min_max, cpu::min_max_scratch};
   b.resample_normalize = {cpu::resample_normalize, cpu::resample_normalize_scratch};
   b.render_overlay = {cpu::render_overlay};
   return b;

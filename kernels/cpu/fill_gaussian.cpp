@@ -8,11 +8,11 @@ namespace vitsnna::kernels::cpu {
 void fill_gaussian(Queue& queue, const FillGaussian& a) {
   constexpr index_t elements_per_task = 16384;
   const RowLoops& loops = row_loops();
+  const GaussianNoise noise = settled(a.noise);
   for_row_blocks(queue, a.samples, a.elements, elements_per_task,
                  [&](index_t sample, index_t first, index_t end, int) {
-                   loops.gaussian(a.noise,
-                                  a.noise.first_sample + static_cast<std::uint32_t>(sample), first,
-                                  end - first, a.output + sample * a.elements + first);
+                   loops.gaussian(noise, noise.first_sample + static_cast<std::uint32_t>(sample),
+                                  first, end - first, a.output + sample * a.elements + first);
                  });
 }
 

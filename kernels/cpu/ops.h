@@ -38,6 +38,8 @@ void resample_position_embedding_backward(Queue&, const ResamplePositionEmbeddin
 void assemble_tokens(Queue&, const AssembleTokens&);
 void assemble_tokens_backward(Queue&, const AssembleTokensBackward&);
 void copy_rows(Queue&, const CopyRows&);
+void min_max(Queue&, const MinMax&);
+index_t min_max_scratch(const Queue&, const MinMax&);
 void resample_normalize(Queue&, const ResampleNormalize&);
 index_t resample_normalize_scratch(const Queue&, const ResampleNormalize&);
 void render_overlay(Queue&, const RenderOverlay&);

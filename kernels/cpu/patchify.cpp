@@ -31,7 +31,7 @@ void interpolate(const Patchify& a, const RowLoops& loops, index_t item, index_t
     const float* noise = a.noise + item * pixels + first;
     for (index_t i = 0; i < count; ++i) x[i] += noise[i];
   }
-  if (a.gaussian.sigma > 0.f) {
+  if (draws(a.gaussian)) {
     float noise[segment];
     loops.gaussian(a.gaussian, a.gaussian.first_sample + static_cast<std::uint32_t>(item), first,
                    count, noise);
@@ -58,7 +58,9 @@ void scatter(const Patchify& a, index_t item, index_t grid_row, index_t channel,
 
 }  // namespace
 
-void patchify(Queue& queue, const Patchify& a) {
+void patchify(Queue& queue, const Patchify& args) {
+  Patchify a = args;
+  a.gaussian = settled(args.gaussian);
   const RowLoops& loops = row_loops();
   const index_t width = a.grid_width * a.patch_size;
   parallel_for(queue, a.items * a.grid_height, [&](index_t task, int) {

@@ -3,6 +3,8 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/random.h"
+#include "kernels/random_math.h"
 
 namespace vitsnna::kernels::cpu {
 
@@ -20,6 +22,16 @@ void for_row_blocks(const Queue& queue, index_t items, index_t rows, index_t blo
     const index_t end = first + block < rows ? first + block : rows;
     body(task / blocks, first, end, thread);
   });
+}
+
+/// The noise with its deviation worked out, `extremes` read.
+inline GaussianNoise settled(GaussianNoise noise) {
+  if (noise.extremes) {
+    noise.sigma =
+        random_math::deviation_of_range(noise.level, noise.extremes[0], noise.extremes[1]);
+    noise.extremes = nullptr;
+  }
+  return noise;
 }
 
 }  // namespace vitsnna::kernels::cpu

@@ -39,6 +39,8 @@ void assemble_tokens(Queue& queue, const AssembleTokens& args);
 void assemble_tokens_backward(Queue& queue, const AssembleTokensBackward& args);
 void copy_rows(Queue& queue, const CopyRows& args);
 
+void min_max(Queue& queue, const MinMax& args);
+index_t min_max_scratch(const Queue& queue, const MinMax& args);
 void resample_normalize(Queue& queue, const ResampleNormalize& args);
 index_t resample_normalize_scratch(const Queue& queue, const ResampleNormalize& args);
 void render_overlay(Queue& queue, const RenderOverlay& args);

@@ -1,4 +1,6 @@
 // Contract of patchify, its transpose, and the noise that goes into it.
+#include <limits>
+
 #include "tests/contract/check.h"
 #include "tests/oracle/images.h"
 
@@ -7,6 +9,7 @@ namespace {
 
 using kernels::FillGaussian;
 using kernels::GaussianNoise;
+using kernels::MinMax;
 using kernels::Patchify;
 using kernels::UnpatchifyGradient;
 
@@ -106,7 +109,7 @@ Values patchify(const Subject& subject, Patchify a, const oracle::PatchifyOperan
     return Operand::input(subject, dense(static_cast<index_t>(values.size())), values);
   };
   const auto image = operand(v.image), baseline = operand(v.baseline), alpha = operand(v.alpha);
-  const auto noise = operand(v.noise), fill = operand(v.fill);
+  const auto noise = operand(v.noise), fill = operand(v.fill), extremes = operand(v.extremes);
   const auto keep =
       Operand::input(subject, dense(static_cast<index_t>(v.keep.size()), Storage::u8), v.keep);
   const auto patches =
@@ -117,6 +120,7 @@ Values patchify(const Subject& subject, Patchify a, const oracle::PatchifyOperan
   a.alpha = v.alpha.empty() ? nullptr : alpha.floats();
   a.noise = v.noise.empty() ? nullptr : noise.floats();
   a.patch_keep = v.keep.empty() ? nullptr : keep.bytes();
+  a.gaussian.extremes = v.extremes.empty() ? nullptr : extremes.floats();
   a.fill = v.fill.empty() ? nullptr : fill.floats();
   a.patches = patches.matrix();
   launch(subject, subject.backend->patchify, a, threads);
@@ -153,6 +157,74 @@ TEST_P(PatchifyContract, GeneratedNoiseEqualsTheSameNoiseGiven) {
   Patchify given = a;
   given.gaussian = {};
   EXPECT_TRUE(same_bits(patchify(subject(), given, v, 1), inside));
+}
+
+/// {least, greatest} as the op finds them.
+Values min_max(const Subject& subject, const Values& values, int threads) {
+  const index_t elements = static_cast<index_t>(values.size());
+  const auto input = Operand::input(subject, dense(elements), values);
+  const auto extremes = Operand::output(subject, dense(2));
+  MinMax a;
+  a.elements = elements;
+  a.input = input.floats();
+  a.extremes = extremes.floats();
+  launch(subject, subject.backend->min_max, a, threads);
+  return extremes.values();
+}
+
+TEST_P(PatchifyContract, MinMaxFindsTheExtremesWhereverTheyAre) {
+  for (const index_t elements : {1, 2, 31, 32, 33, 1023, 1025, 4099, 70001}) {
+    Values values = random_values(elements, 1);
+    const auto check = [&](const char* name) {
+      SCOPED_TRACE(testing::Message() << name << " of " << elements);
+      const Outputs got = run_on_every_team(
+          subject(), [&](int threads) { return Outputs{min_max(subject(), values, threads)}; });
+      expect_equal("extremes", got[0], oracle::min_max(values));
+    };
+    check("random");
+    values.back() = 7.;  // the tail is where an element is most easily lost
+    check("greatest last");
+    values.back() = -7.;
+    check("least last");
+    if (elements < 3) continue;
+    values.front() = std::nan("");
+    values[1] = std::numeric_limits<double>::infinity();
+    check("with a NaN and an infinity");
+  }
+  const Values all_negative(100, -3.);
+  expect_equal("constant", min_max(subject(), all_negative, 1), {-3., -3.});
+}
+
+/// fp32 of a product in double, to the bit: an image's noise may not depend on where its deviation
+/// was worked out.
+TEST_P(PatchifyContract, TheDeviationReadOnTheDeviceIsTheOneGiven) {
+  const Values image = random_values(3 * 33 * 40, 9, DType::f32, 2.3);
+  const Values found = min_max(subject(), image, 1);
+  const auto extremes = Operand::input(subject(), dense(2), found);
+  for (const double level : {.15, 1. / 3., 1e-3, 0.}) {
+    SCOPED_TRACE(level);
+    GaussianNoise on_device = some_noise(-1.f), given = some_noise(0.f);
+    on_device.level = level;
+    on_device.extremes = extremes.floats();
+    given.sigma = static_cast<float>(level * (found[1] - found[0]));
+    const Outputs got = run_on_every_team(subject(), [&](int threads) {
+      return Outputs{fill_gaussian(subject(), on_device, 2, 1003, threads)};
+    });
+    expect_equal("noise", got[0], fill_gaussian(subject(), given, 2, 1003, 1));
+
+    const Options o{true, true, true, false, false, false};
+    Patchify a = arguments(shapes[2], o, precision());
+    auto v = random_operands(shapes[2], o);
+    a.gaussian = given;
+    const Values wanted = patchify(subject(), a, v, 1);
+    a.gaussian = on_device;
+    v.extremes = found;
+    const Outputs patches = run_on_every_team(
+        subject(), [&](int threads) { return Outputs{patchify(subject(), a, v, threads)}; });
+    expect_equal("patches", patches[0], wanted);
+    expect_close("patches", patches[0], oracle::patchify<double>(a, v),
+                 oracle::patchify<float>(a, v), 4., precision());
+  }
 }
 
 TEST_P(PatchifyContract, NoiseInTwoBatchesEqualsOne) {

@@ -36,9 +36,28 @@ inline double normal(const kernels::GaussianNoise& noise, std::uint32_t sample, 
   return radius * (element % 2 == 0 ? std::cos(angle) : std::sin(angle));
 }
 
+/// {least, greatest} of the values that are numbers.
+inline Values min_max(const Values& values) {
+  Values result{HUGE_VAL, -HUGE_VAL};
+  for (const double v : values) {
+    if (std::isnan(v)) continue;
+    result[0] = std::min(result[0], v);
+    result[1] = std::max(result[1], v);
+  }
+  return result;
+}
+
 struct PatchifyOperands {
   Values image, baseline, alpha, noise, keep, fill;  ///< empty where the op's pointer is null
+  Values extremes;                                   ///< of the Gaussian noise
 };
+
+/// The deviation of a noise, `extremes` being what its pointer points to, or empty where it is
+/// null.
+inline double deviation(const kernels::GaussianNoise& noise, const Values& extremes) {
+  if (extremes.empty()) return static_cast<double>(noise.sigma);
+  return noise.level * (at(extremes, 1) - at(extremes, 0));
+}
 
 /// Where pixel (channel, y, x) of a grid goes: (patch, column).
 inline std::array<index_t, 2> patch_place(index_t patch_size, index_t grid_width, index_t channel,
@@ -65,10 +84,9 @@ Values patchify(const kernels::Patchify& a, const PatchifyOperands& v) {
           if (!v.noise.empty()) {
             value += at<T>(v.noise, item * a.channels * a.height * a.width + pixel);
           }
-          if (a.gaussian.sigma > 0.f) {
+          if (const double sigma = deviation(a.gaussian, v.extremes); sigma > 0.) {
             const auto sample = a.gaussian.first_sample + static_cast<std::uint32_t>(item);
-            value += static_cast<T>(static_cast<double>(a.gaussian.sigma) *
-                                    normal(a.gaussian, sample, pixel));
+            value += static_cast<T>(sigma * normal(a.gaussian, sample, pixel));
           }
           const auto [patch, column] = patch_place(a.patch_size, a.grid_width, c, y, x);
           if (!v.keep.empty() && at(v.keep, item * cells + patch) == 0.) value = at<T>(v.fill, c);

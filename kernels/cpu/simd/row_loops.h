@@ -24,7 +24,7 @@ struct LayerNormBackwardRow {
 };
 
 struct RowLoops {
-  /// output[i] = sigma * z(sample, first + i), i < count.
+  /// output[i] = sigma * z(sample, first + i), i < count; `extremes` is not read.
   void (*gaussian)(const GaussianNoise& noise, std::uint32_t sample, index_t first, index_t count,
                    float* output);
   void (*layer_norm)(const float* input, const float* gain, const float* shift, float epsilon,
