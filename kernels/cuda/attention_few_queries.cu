@@ -176,7 +176,7 @@ void few_query_forward(Queue& queue, const AttentionForward& args) {
   parts.outputs = reinterpret_cast<float*>(static_cast<char*>(queue.scratch) + plan.outputs);
   parts.splits = plan.splits;
   const bool aligned =
-      is_aligned_16(args.query) && is_aligned_16(args.key) && is_aligned_16(args.value);
+      rows_are_aligned(args.query) && rows_are_aligned(args.key) && rows_are_aligned(args.value);
   with_dtype(args.query.dtype, [&]<class Element>() {
     with_lane_groups(name, s.head_dim, [&]<int lanes>() {
       using Groups = LaneGroups<lanes>;

@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(float* ro
 
 void launch_products(const char* name, Queue& queue, const ConstMatrix& left,
                      const ConstMatrix& right, Products products, index_t results, float* output) {
-  products.aligned = is_aligned_16(left) && is_aligned_16(right);
+  products.aligned = rows_are_aligned(left) && rows_are_aligned(right);
   const AttentionShape& s = products.shape;
   with_dtype(left.dtype, [&]<class Element>() {
     with_lane_groups(name, s.head_dim, [&]<int lanes>() {

@@ -146,7 +146,7 @@ void single_query_backward(Queue& queue, const AttentionBackward& args) {
     for (const ConstMatrix& operand :
          {args.query, args.key, args.value, args.output, args.output_gradient,
           ConstMatrix(args.key_gradient), ConstMatrix(args.value_gradient)}) {
-      p.aligned = p.aligned && is_aligned_16(operand);
+      p.aligned = p.aligned && rows_are_aligned(operand);
     }
     p.query_parts = static_cast<float*>(queue.scratch);
     const index_t rows = s.items * args.gradients * s.heads;

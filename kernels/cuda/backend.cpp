@@ -30,6 +30,10 @@ Backend make_backend() {
   b.end_capture = end_capture;
   b.launch_graph = launch_graph;
   b.supports = supports;
+  b.attention_forward = {attention_forward, attention_forward_scratch};
+  b.attention_probabilities = {attention_probabilities};
+  b.attention_gradient = {attention_gradient};
+  b.relevance_cls_row = {relevance_cls_row};
   b.gelu = {gelu};
   return b;
 }

@@ -2,18 +2,9 @@
 // in the kernels that are bound by memory. 16-byte loads where the operand allows them.
 #pragma once
 
-#include <cstdint>
-
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/tile.h"
 
 namespace vitsnna::kernels::cuda {
-
-/// Whether every row of a strided operand starts on 16 bytes, so that it can be read 16 at a time.
-inline bool is_aligned_16(const ConstMatrix& matrix) {
-  const index_t size = size_of(matrix.dtype);
-  return reinterpret_cast<std::uintptr_t>(matrix.data) % 16 == 0 &&
-         matrix.item_stride * size % 16 == 0 && matrix.row_stride * size % 16 == 0;
-}
 
 /// Eight elements as loaded: registers only, converted where they are used so that many loads can
 /// be under way at once.

@@ -1,6 +1,9 @@
 # What the host SIMT layer compiles too.
 set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_few_queries.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_forward.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_forward_bf16.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_forward_f32.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/gelu.cu

@@ -21,9 +21,10 @@ template <class Element>
 struct TileSource {
   const Element* data = nullptr;  ///< first row, first column
   index_t row_stride = 0;
-  index_t rows = 0;     ///< rows beyond are read as zeros
-  int columns = 0;      ///< a multiple of 8; columns beyond are read as zeros
-  bool aligned = true;  ///< every chunk of every row is 16-byte aligned
+  index_t rows = 0;                    ///< rows beyond are read as zeros
+  int columns = 0;                     ///< a multiple of 8; columns beyond are read as zeros
+  bool aligned = true;                 ///< every chunk of every row is 16-byte aligned
+  const std::uint8_t* keep = nullptr;  ///< per row: rows of 0 are read as zeros; null: all kept
 };
 
 /// Whether every row of a matrix starts at a multiple of 16 bytes: what cp.async asks for.
@@ -81,7 +82,8 @@ class SharedTile {
         const int index = k * threads + thread;
         if (chunks % threads != 0 && index >= chunks) break;
         const int row = index / row_chunks, column = index % row_chunks * chunk_elements;
-        const bool valid = row < valid_rows && column < source.columns;
+        const bool valid = row < valid_rows && column < source.columns &&
+                           (!source.keep || source.keep[first + row] != 0);
         // An address that is not read is still one of the operand.
         const Element* from = valid ? start + row * source.row_stride + column : source.data;
         ptx::copy_async_16(chunk(row, column).template as<unsigned char>(), from, valid);
@@ -90,7 +92,8 @@ class SharedTile {
 #pragma unroll 1
       for (int index = thread; index < chunks; index += threads) {
         const int row = index / row_chunks, column = index % row_chunks * chunk_elements;
-        const bool valid = row < valid_rows && column < source.columns;
+        const bool valid = row < valid_rows && column < source.columns &&
+                           (!source.keep || source.keep[first + row] != 0);
         const Element* from = start + row * source.row_stride + column;
         const Shared<Element> to = chunk(row, column);
 #pragma unroll
