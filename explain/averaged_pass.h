@@ -10,27 +10,22 @@ namespace vitsnna::explain {
 struct Variants {
   index_t count = 0;
   bool noisy = false;
-  std::vector<float> alphas;   ///< (count), or empty: 1
+  Tensor alphas;               ///< (count), or none: 1
   bool from_baseline = false;  ///< the path starts at the request's baseline, not at zeros
 };
 
+/// Where the means go, overwritten; those that are not wanted are empty.
 struct AveragedGradients {
-  bool last_attention = false;  ///< G^L of the CLS query: (labels, heads, tokens)
-  bool pixels = false;          ///< df/dx: (labels, channels, height, width)
+  Tensor last_attention;  ///< G^L of the CLS query: (labels, heads, tokens)
+  Tensor pixels;          ///< df/dx: (labels, pixels)
 };
 
-/// Means over the variants, per label, in host memory. `at_a_time` variants share a batch; the
+/// Means over the variants for the first `labels` labels. `at_a_time` variants share a batch; the
 /// result does not depend on it.
-struct AveragedResult {
-  std::vector<std::vector<float>> last_attention;
-  std::vector<std::vector<float>> pixels;
-};
+void averaged_gradients(const ExplainContext& context, index_t labels, const Variants& variants,
+                        const AveragedGradients& wanted, index_t at_a_time);
 
-AveragedResult averaged_gradients(const ExplainContext& context, std::span<const index_t> labels,
-                                  const Variants& variants, const AveragedGradients& wanted,
-                                  index_t at_a_time);
-
-/// f(baseline): logits of the image at alpha = 0.
-std::vector<float> baseline_logits(const ExplainContext& context);
+/// Leaves `baseline_logits`: f of the first point of the path, alpha = 0.
+void baseline_logits(const ExplainContext& context);
 
 }  // namespace vitsnna::explain

@@ -13,37 +13,34 @@ using engine::DType;
 
 /// First block whose CLS rows are kept.
 index_t first_kept(const ExplainContext& context) {
-  return context.needs.cls_rows_of_every_block ? 0 : context.config().depth - 1;
+  return context.config().depth - kept_blocks(context.needs(), context.config());
+}
+
+/// Attention of the CLS query in one block, to `row` (1, heads, tokens).
+void attention_row(const ExplainContext& context, const model::ForwardPass& forward, index_t block,
+                   const Tensor& row) {
+  model::cls_attention(context.pass, forward, block, row);
 }
 
 Tensor attention_row(const ExplainContext& context, const model::ForwardPass& forward,
                      index_t block) {
   const Tensor row =
       context.pass.arena.allocate(DType::f32, {1, context.config().num_heads, context.tokens()});
-  model::cls_attention(context.pass, forward, block, row);
+  attention_row(context, forward, block, row);
   return row;
 }
 
-/// G of the CLS query in one block: (labels, heads, tokens).
-Tensor gradient_row(const ExplainContext& context, const model::ForwardPass& forward, index_t block,
-                    const Tensor& output_gradient, index_t labels) {
+/// G of the CLS query in one block, to `row` (labels, heads, tokens).
+void gradient_row(const ExplainContext& context, const model::ForwardPass& forward, index_t block,
+                  const Tensor& output_gradient, const Tensor& row) {
   const model::VitConfig& config = context.config();
-  const Tensor row =
-      context.pass.arena.allocate(DType::f32, {labels, config.num_heads, context.tokens()});
   kernels::AttentionGradient args;
   args.shape = {1, config.num_heads, config.head_dim(), 1, context.tokens()};
-  args.gradients = labels;
-  args.value = block == config.depth - 1
-                   ? forward.last.key_value.columns_from(config.embed_dim)
-                   : forward.blocks[block].query_key_value.columns_from(2 * config.embed_dim);
+  args.gradients = row.shape[0];
+  args.value = context.values(forward, block);
   args.output_gradient = output_gradient.matrix();
   args.attention_gradient = row.f32();
   context.pass.queue.backend().attention_gradient(context.pass.queue.raw(), args);
-  return row;
-}
-
-void append(std::vector<float>& rows, std::span<const float> row) {
-  rows.insert(rows.end(), row.begin(), row.end());
 }
 
 std::vector<ChainWeight> paper_weights(const Needs& needs) {
@@ -60,34 +57,27 @@ std::vector<ChainWeight> authors_weights(const Needs& needs) {
   return weights;
 }
 
-void rollout(const ExplainContext& context, const model::ForwardPass& forward,
-             Ingredients& ingredients) {
+void rollout(const ExplainContext& context, const model::ForwardPass& forward) {
   const engine::ArenaScope scope(context.pass.arena);
   const index_t depth = context.config().depth;
   RelevanceChains chains(context, {ChainWeight::none}, 1);
   chains.cls_step(forward, depth - 1, attention_row(context, forward, depth - 1), {});
   for (index_t block = depth - 2; block >= 0; --block) chains.full_step(forward, block, {});
-  ingredients.rollout = chains.row(0, 0);
-  // Rows of mean_h A + I sum to 2: normalising each block's halves the row, exactly.
-  const float scale = 1.f / static_cast<float>(index_t{1} << std::min<index_t>(depth, 62));
-  for (float& value : ingredients.rollout) value *= scale;
+  chains.copy_rows(0, context.results.rollout);
 }
 
-void transformed_attention(const ExplainContext& context, const model::ForwardPass& forward,
-                           Ingredients& ingredients) {
+void transformed_attention(const ExplainContext& context, const model::ForwardPass& forward) {
   const engine::ArenaScope scope(context.pass.arena);
   const model::VitConfig& config = context.config();
-  const Tensor norm = context.pass.arena.allocate(DType::f32, {context.tokens()});
   kernels::ValueNorm args;
   args.rows = context.tokens();
   args.heads = config.num_heads;
   args.head_dim = config.head_dim();
-  args.value = forward.last.key_value.columns_from(config.embed_dim);
+  args.value = context.values(forward, config.depth - 1);
   args.projection = context.pass.vit.weights().blocks.back().projection.forward;
   args.scale = attention_row(context, forward, config.depth - 1).f32();
-  args.norm = norm.f32();
+  args.norm = context.results.transformed_attention.f32();
   context.pass.queue.backend().value_norm(context.pass.queue.raw(), args);
-  ingredients.transformed_attention = context.download(norm);
 }
 
 /// First layer first: dO of every block was kept by the backward.
@@ -97,58 +87,53 @@ void paper_chains(const ExplainContext& context, const model::ForwardPass& forwa
   for (index_t block = 0; block < depth; ++block) {
     const Tensor& output_gradient =
         backward.attention_output_gradient[static_cast<std::size_t>(block)];
-    const engine::ArenaScope scope(context.pass.arena);
     if (block > 0 && block + 1 < depth) {
       chains.full_step(forward, block, output_gradient);
       continue;
     }
     // In the first block only the CLS row carries relevance yet; in the last only its row has G.
-    chains.cls_step(forward, block, attention_row(context, forward, block),
-                    gradient_row(context, forward, block, output_gradient, labels));
+    const engine::ArenaScope scope(context.pass.arena);
+    const Tensor gradient = context.pass.arena.allocate(
+        DType::f32, {labels, context.config().num_heads, context.tokens()});
+    gradient_row(context, forward, block, output_gradient, gradient);
+    chains.cls_step(forward, block, attention_row(context, forward, block), gradient);
   }
 }
 
 }  // namespace
 
-model::ForwardPass clean_forward(const ExplainContext& context, Ingredients& ingredients) {
+model::ForwardPass clean_forward(const ExplainContext& context) {
   model::ForwardInput input;
   input.images = context.patchify();
   model::ForwardPass forward =
-      model::forward(context.pass, context.grid, input, 1, {context.needs.record(), false});
-  ingredients.heads = context.config().num_heads;
-  ingredients.tokens = context.tokens();
-  ingredients.blocks = context.config().depth - first_kept(context);
-  ingredients.logits = context.download(forward.logits);
+      model::forward(context.pass, context.grid, input, 1, {context.needs().record(), false});
+  context.copy(forward.logits, context.results.logits);
   return forward;
 }
 
-void shared_rows(const ExplainContext& context, const model::ForwardPass& forward,
-                 Ingredients& ingredients) {
-  for (index_t block = first_kept(context); block < context.config().depth; ++block) {
-    const engine::ArenaScope scope(context.pass.arena);
-    append(ingredients.attention_rows, context.download(attention_row(context, forward, block)));
+void shared_rows(const ExplainContext& context, const model::ForwardPass& forward) {
+  const index_t first = first_kept(context);
+  for (index_t block = first; block < context.config().depth; ++block) {
+    attention_row(context, forward, block, context.results.attention_rows.items(block - first, 1));
   }
-  if (context.needs.transformed_attention) transformed_attention(context, forward, ingredients);
-  if (context.needs.rollout) rollout(context, forward, ingredients);
+  if (context.needs().transformed_attention) transformed_attention(context, forward);
+  if (context.needs().rollout) rollout(context, forward);
 }
 
-void explain_labels(const ExplainContext& context, const model::ForwardPass& forward,
-                    std::span<const index_t> labels, std::size_t first, StageClock& clock,
-                    Ingredients& ingredients) {
+void explain_labels(const ExplainContext& context, const model::ForwardPass& forward, index_t first,
+                    index_t count, StageClock& clock) {
   using Depth = model::BackwardRequest::Depth;
-  const Needs& needs = context.needs;
+  const Needs& needs = context.needs();
+  const DeviceIngredients& results = context.results;
   const engine::ArenaScope scope(context.pass.arena);
-  const auto count = static_cast<index_t>(labels.size());
   const index_t depth = context.config().depth;
+  const index_t heads = context.config().num_heads;
   RelevanceChains paper(context, paper_weights(needs), count);
   RelevanceChains authors(context, authors_weights(needs), count);
-  const index_t kept = depth - first_kept(context);
-  const index_t row_elements = context.config().num_heads * context.tokens();
-  std::vector<std::vector<float>> gradient_rows(static_cast<std::size_t>(kept));
 
   model::BackwardRequest request;
   request.gradients = count;
-  request.logit_gradient = context.one_hot(labels, 1);
+  request.logit_gradient = context.inputs.unit_labels.items(first, count);
   request.keep_attention_gradients = !paper.empty();
   request.depth = needs.pixel_gradient    ? Depth::patches
                   : needs.full_backward() ? Depth::attention
@@ -157,12 +142,13 @@ void explain_labels(const ExplainContext& context, const model::ForwardPass& for
                          const Tensor& output_gradient) -> const kernels::RelevanceRows* {
     const bool last = block == depth - 1;
     if (block >= first_kept(context)) {
-      const engine::ArenaScope row_scope(context.pass.arena);
-      const Tensor gradient = gradient_row(context, forward, block, output_gradient, count);
-      gradient_rows[static_cast<std::size_t>(block - first_kept(context))] =
-          context.download(gradient);
+      Tensor row = results.gradient_rows.items(block - first_kept(context), 1);
+      row.shape = {context.shape.labels, heads, context.tokens()};
+      row = row.items(first, count);
+      gradient_row(context, forward, block, output_gradient, row);
       if (last && !authors.empty()) {
-        authors.cls_step(forward, block, attention_row(context, forward, block), gradient);
+        const engine::ArenaScope row_scope(context.pass.arena);
+        authors.cls_step(forward, block, attention_row(context, forward, block), row);
       }
     }
     return last || authors.empty() ? nullptr : authors.capture(forward, block);
@@ -174,30 +160,21 @@ void explain_labels(const ExplainContext& context, const model::ForwardPass& for
     clock.enter("relevance");
     paper_chains(context, forward, backward, paper, count);
   }
-  const auto take = [&](RelevanceChains& chains, bool wanted, std::size_t& position, index_t label,
-                        std::vector<float>& destination) {
-    if (wanted) destination = chains.row(position++, label);
+  std::size_t position = 0;
+  const auto keep = [&](const RelevanceChains& chains, const Tensor& destination) {
+    if (destination) chains.copy_rows(position++, destination.items(first, count));
   };
-  for (index_t label = 0; label < count; ++label) {
-    LabelIngredients& result = ingredients.labels[first + static_cast<std::size_t>(label)];
-    for (const std::vector<float>& rows : gradient_rows) {
-      append(result.gradient_rows,
-             std::span(rows).subspan(static_cast<std::size_t>(label * row_elements),
-                                     static_cast<std::size_t>(row_elements)));
-    }
-    std::size_t position = 0;
-    take(paper, needs.paper_chain, position, label, result.paper_chain);
-    take(paper, needs.paper_weighted_chain, position, label, result.paper_weighted_chain);
-    position = 0;
-    take(authors, needs.authors_chain, position, label, result.authors_chain);
-    take(authors, needs.authors_weighted_chain, position, label, result.authors_weighted_chain);
-    if (needs.pixel_gradient) {
-      const engine::ArenaScope pixel_scope(context.pass.arena);
-      const Tensor gradient = context.pass.arena.allocate(
-          DType::f32, {context.config().channels, context.height, context.width});
-      context.pass.queue.zero(gradient.data, gradient.bytes());
-      context.add_pixel_gradient(backward.patches_gradient.items(label, 1), 1.f, gradient);
-      result.pixel_gradient = context.download(gradient);
+  keep(paper, results.paper_chain);
+  keep(paper, results.paper_weighted_chain);
+  position = 0;
+  keep(authors, results.authors_chain);
+  keep(authors, results.authors_weighted_chain);
+  if (needs.pixel_gradient) {
+    const Tensor gradients = results.pixel_gradient.items(first, count);
+    context.pass.queue.zero(gradients.data, gradients.bytes());
+    for (index_t label = 0; label < count; ++label) {
+      context.add_pixel_gradient(backward.patches_gradient.items(label, 1), 1.f,
+                                 gradients.items(label, 1));
     }
   }
 }

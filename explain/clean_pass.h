@@ -6,17 +6,15 @@
 
 namespace vitsnna::explain {
 
-/// The recorded forward of the clean image; fills `logits`.
-model::ForwardPass clean_forward(const ExplainContext& context, Ingredients& ingredients);
+/// The recorded forward of the clean image; leaves `logits`.
+model::ForwardPass clean_forward(const ExplainContext& context);
 
 /// Everything that is the same for all labels: the CLS rows of attention, transformed attention,
 /// rollout.
-void shared_rows(const ExplainContext& context, const model::ForwardPass& forward,
-                 Ingredients& ingredients);
+void shared_rows(const ExplainContext& context, const model::ForwardPass& forward);
 
-/// Backward and chains of a group of labels: fills ingredients.labels[first + ..].
-void explain_labels(const ExplainContext& context, const model::ForwardPass& forward,
-                    std::span<const index_t> labels, std::size_t first, StageClock& clock,
-                    Ingredients& ingredients);
+/// Backward and chains of labels first .. first + count - 1.
+void explain_labels(const ExplainContext& context, const model::ForwardPass& forward, index_t first,
+                    index_t count, StageClock& clock);
 
 }  // namespace vitsnna::explain

@@ -1,52 +1,42 @@
 // What every pass of one explanation shares. Private to explain/.
 #pragma once
 
-#include "explain/ingredients.h"
+#include "explain/device_ingredients.h"
 #include "model/backward.h"
 #include "model/forward.h"
 
 namespace vitsnna::explain {
 
-using engine::Tensor;
-
 /// Copies a device tensor to host memory and waits for it.
 std::vector<float> download(engine::Queue& queue, const Tensor& tensor);
 
-/// The image and baseline on the device, the grid, and what runs the passes.
+/// What runs the passes, what they read and what they leave.
 struct ExplainContext {
   model::PassContext pass;
   const ExplainRequest& request;
-  Needs needs;
+  const ExplanationShape& shape;
+  const PassInputs& inputs;
+  const DeviceIngredients& results;
   model::GridEmbedding grid;
-  Tensor image;     ///< (channels, height, width)
-  Tensor baseline;  ///< the same, or none: zeros
-  index_t height = 0, width = 0;
   float sigma = 0.f;  ///< of the noise
 
   const model::VitConfig& config() const { return pass.vit.config(); }
+  const Needs& needs() const { return shape.needs; }
   index_t tokens() const { return grid.tokens(); }
-  index_t pixels() const { return config().channels * height * width; }
+  index_t pixels() const { return config().channels * shape.height * shape.width; }
 
   /// A Patchify that shares the one image between items.
-  kernels::Patchify patchify() const {
-    kernels::Patchify args;
-    args.height = height;
-    args.width = width;
-    args.image = image.f32();
-    args.image_stride = 0;
-    return args;
-  }
+  kernels::Patchify patchify() const;
 
-  std::vector<float> download(const Tensor& tensor) const {
-    return explain::download(pass.queue, tensor);
-  }
-
-  /// destination (channels, height, width) += weight * sum over items of the patch rows' gradient.
+  /// destination (1, pixels) += weight * sum over items of the patch rows' gradient.
   void add_pixel_gradient(const Tensor& patches_gradient, float weight,
                           const Tensor& destination) const;
 
-  /// Logit gradients: row g is the unit vector of labels[g], for `items` images each.
-  Tensor one_hot(std::span<const index_t> labels, index_t items) const;
+  /// The last block's values, which its CLS rows are gradients of: (items, tokens, d).
+  kernels::ConstMatrix values(const model::ForwardPass& forward, index_t block) const;
+
+  /// destination (rows, columns) = source (1 or rows, columns), both fp32.
+  void copy(const Tensor& source, const Tensor& destination) const;
 };
 
 }  // namespace vitsnna::explain

@@ -32,6 +32,7 @@ struct Needs {
   /// Whether the clean forward keeps every block's record.
   bool record() const { return full_backward() || rollout; }
   bool noise() const { return noisy_last_gradient || noisy_pixel_gradient; }
+  bool operator==(const Needs&) const = default;
 };
 
 Needs needs_of(const std::vector<Method>& methods, Formulation formulation);

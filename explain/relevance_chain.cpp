@@ -22,23 +22,16 @@ RelevanceChains::RelevanceChains(const ExplainContext& context, std::vector<Chai
   if (uses(ChainWeight::query_norm)) {
     query_norm_ = arena.allocate(engine::DType::f32, {context_.config().num_heads, tokens});
   }
-  std::vector<float> start(static_cast<std::size_t>(count * tokens), 0.f);
-  for (index_t chain = 0; chain < count; ++chain)
-    start[static_cast<std::size_t>(chain * tokens)] = 1.f;
-  context_.pass.queue.upload(rows_.data, start.data(), rows_.bytes());
-  context_.pass.queue.synchronize();
+  context_.copy(context_.inputs.first_token, rows_);
 }
 
 void RelevanceChains::weigh(const model::ForwardPass& forward, index_t block) {
   if (!key_norm_ && !query_norm_) return;
-  const bool last = block == context_.config().depth - 1;
-  const index_t width = context_.config().embed_dim;
   kernels::ValueNorm norm;
   norm.rows = context_.tokens();
   norm.heads = context_.config().num_heads;
   norm.head_dim = context_.config().head_dim();
-  norm.value = last ? forward.last.key_value.columns_from(width)
-                    : forward.blocks[block].query_key_value.columns_from(2 * width);
+  norm.value = context_.values(forward, block);
   norm.projection =
       context_.pass.vit.weights().blocks[static_cast<std::size_t>(block)].projection.forward;
   if (key_norm_) norm.norm = key_norm_.f32();
@@ -114,8 +107,8 @@ void RelevanceChains::finish() {
   pending_ = false;
 }
 
-std::vector<float> RelevanceChains::row(std::size_t weight, index_t label) const {
-  return context_.download(rows_.items(static_cast<index_t>(weight) * labels_ + label, 1));
+void RelevanceChains::copy_rows(std::size_t weight, const Tensor& destination) const {
+  context_.copy(rows_.items(static_cast<index_t>(weight) * labels_, labels_), destination);
 }
 
 }  // namespace vitsnna::explain

@@ -36,8 +36,8 @@ class RelevanceChains {
   const kernels::RelevanceRows* capture(const model::ForwardPass& forward, index_t block);
   void finish();
 
-  /// The row of (weight position, label) in host memory: (tokens).
-  std::vector<float> row(std::size_t weight, index_t label) const;
+  /// Copies the rows of a weight position, one a label, to `destination` (labels, tokens).
+  void copy_rows(std::size_t weight, const Tensor& destination) const;
 
  private:
   void weigh(const model::ForwardPass& forward, index_t block);
