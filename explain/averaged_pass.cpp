@@ -26,7 +26,8 @@ kernels::Patchify variants_of(const ExplainContext& context, const Variants& var
     queue.upload(noise.data, context.request.noise + first * context.pixels(), noise.bytes());
     images.noise = noise.f32();
   } else if (variants.noisy) {
-    images.gaussian.sigma = context.sigma;
+    images.gaussian.level = context.request.noise_level;
+    images.gaussian.extremes = context.extremes.f32();
     images.gaussian.seed = context.request.seed;
     images.gaussian.first_sample = static_cast<std::uint32_t>(first);
   }

@@ -18,7 +18,7 @@ struct ExplainContext {
   const PassInputs& inputs;
   const DeviceIngredients& results;
   model::GridEmbedding grid;
-  float sigma = 0.f;  ///< of the noise
+  Tensor extremes;  ///< (2): minimum and maximum of the image, the noise's unit
 
   const model::VitConfig& config() const { return pass.vit.config(); }
   const Needs& needs() const { return shape.needs; }

@@ -33,13 +33,6 @@ class ProgressLedger : public CountingLedger {
   const Progress& progress_;
 };
 
-float noise_deviation(const ImageView& image, index_t channels, double noise_level) {
-  const auto [lowest, highest] =
-      std::minmax_element(image.pixels, image.pixels + channels * image.height * image.width);
-  return static_cast<float>(noise_level *
-                            (static_cast<double>(*highest) - static_cast<double>(*lowest)));
-}
-
 /// Maps of every label and method, and the completeness of integrated gradients.
 void combine(const Ingredients& ingredients, const Needs& needs, const ExplainRequest& request,
              const PixelPath& path, Explanation& explanation) {
@@ -121,7 +114,6 @@ Explanation Explainer::explain(const ImageView& image, const ExplainRequest& req
   StageClock clock(ledger);
   Passes passes({vit_, queue_, arena}, request, shape, planned.batching);
   passes.inputs().upload(queue_, image.pixels, baseline);
-  passes.set_sigma(noise_deviation(image, config.channels, request.noise_level));
   Explanation explanation;
   passes.forward(clock);
   explanation.logits = passes.results().download_logits(queue_);

@@ -8,9 +8,10 @@ namespace vitsnna::explain {
 Passes::Passes(const model::PassContext& pass, const ExplainRequest& request,
                const ExplanationShape& shape, const Batching& batching)
     : shape_(shape), batching_(batching), context_{pass,     request, shape, inputs_,
-                                                   results_, {},      1.f} {
+                                                   results_, {},      {}} {
   inputs_.allocate(pass.arena, pass.vit.config(), shape);
   results_.allocate(pass.arena, pass.vit.config(), shape);
+  if (shape.needs.noise()) context_.extremes = pass.arena.allocate(engine::DType::f32, {2});
 }
 
 void Passes::forward(StageClock& clock) {
@@ -37,6 +38,11 @@ void Passes::explain(index_t labels, StageClock& clock) {
 void Passes::noise(index_t labels, StageClock& clock) const {
   if (!shape_.needs.noise()) return;
   clock.enter("noise");
+  kernels::MinMax extremes;
+  extremes.elements = inputs_.image.shape.elements();
+  extremes.input = inputs_.image.f32();
+  extremes.extremes = context_.extremes.f32();
+  context_.pass.queue.backend().min_max(context_.pass.queue.raw(), extremes);
   Variants noisy;
   noisy.count = shape_.samples;
   noisy.noisy = true;

@@ -25,8 +25,6 @@ class Passes {
 
   const PassInputs& inputs() const { return inputs_; }
   const DeviceIngredients& results() const { return results_; }
-  /// Standard deviation of the noise.
-  void set_sigma(float sigma) { context_.sigma = sigma; }
 
   /// The clean image's forward: leaves the logits.
   void forward(StageClock& clock);
