@@ -34,6 +34,7 @@ Backend make_backend() {
   b.attention_probabilities = {attention_probabilities};
   b.attention_gradient = {attention_gradient};
   b.relevance_cls_row = {relevance_cls_row};
+  b.value_norm = {value_norm, value_norm_scratch};
   b.gelu = {gelu};
   return b;
 }

@@ -8,4 +8,5 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/gelu.cu
   ${CMAKE_CURRENT_LIST_DIR}/launch.cu
-  ${CMAKE_CURRENT_LIST_DIR}/relevance_cls_row.cu)
+  ${CMAKE_CURRENT_LIST_DIR}/relevance_cls_row.cu
+  ${CMAKE_CURRENT_LIST_DIR}/value_norm.cu)
