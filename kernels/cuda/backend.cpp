@@ -30,6 +30,10 @@ Backend make_backend() {
   b.end_capture = end_capture;
   b.launch_graph = launch_graph;
   b.supports = supports;
+  b.linear_prepared_bytes = linear_prepared_bytes;
+  b.prepare_linear = {prepare_linear};
+  b.linear = {linear, linear_scratch};
+  b.linear_weight_gradient = {linear_weight_gradient, linear_weight_gradient_scratch};
   b.attention_forward = {attention_forward, attention_forward_scratch};
   b.attention_probabilities = {attention_probabilities};
   b.attention_gradient = {attention_gradient};

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/cuda/context_device.h"
+#include "kernels/cuda/product_cache.h"
 #include "kernels/cuda/status.h"
 #include "kernels/error.h"
 
@@ -60,6 +61,7 @@ void open(Queue& queue, int device) {
   context->device = device;
   try {
     bind_device();
+    context->products = std::make_unique<ProductCache>();
     check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "opening a stream");
   } catch (...) {
     leave();
@@ -70,11 +72,12 @@ void open(Queue& queue, int device) {
 }
 
 void close(Queue& queue) noexcept {
-  const std::unique_ptr<Context> context(static_cast<Context*>(queue.context));
+  std::unique_ptr<Context> context(static_cast<Context*>(queue.context));
   queue.context = queue.stream = nullptr;
   if (!context) return;
   // A stream of a lost GPU cannot be destroyed, and there is nobody left to tell.
   if (cudaStreamDestroy(context->stream) != cudaSuccess) (void)cudaGetLastError();
+  context.reset();
   leave();
 }
 

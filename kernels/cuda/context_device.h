@@ -9,9 +9,12 @@
 
 namespace vitsnna::kernels::cuda {
 
+class ProductCache;
+
 struct Context {
   int device = 0;
   cudaStream_t stream = nullptr;
+  std::unique_ptr<ProductCache> products;
 };
 
 /// The queue's context; an Error where the queue was not opened.

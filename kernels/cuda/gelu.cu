@@ -1,5 +1,6 @@
 // gelu(t) = t (1 + erf(t / sqrt 2)) / 2, element by element.
 #include "kernels/cuda/dtypes.h"
+#include "kernels/cuda/gelu.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/rows.h"
@@ -17,7 +18,7 @@ __global__ void __launch_bounds__(kThreads)
   if (element >= total) return;
   const index_t row = element / columns, column = element % columns;
   const float t = load_float(input.row(row / rows, row % rows) + column);
-  store_float(output.row(row / rows, row % rows) + column, .5f * t * (1.f + erff(t * 0.70710678f)));
+  store_float(output.row(row / rows, row % rows) + column, gelu_of(t));
 }
 
 }  // namespace

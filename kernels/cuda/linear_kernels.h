@@ -1,0 +1,21 @@
+// The kernels around the matrix product of a linear layer.
+#pragma once
+
+#include "kernels/linear.h"
+#include "kernels/queue.h"
+
+namespace vitsnna::kernels::cuda {
+
+/// destination[k] = source[k], rounded to `dtype`: weights and biases made ready for a product.
+void cast(Queue& queue, const float* source, void* destination, DType dtype, index_t count);
+
+/// What follows the product of `args` when cuBLASLt cannot do it, in one pass: with t the product
+/// (bias included), output (+)= gelu(t) or t gelu'(auxiliary). `product` may be the output itself.
+void linear_epilogue(Queue& queue, const Linear& args, const ConstMatrix& product);
+
+/// bias_gradient[o] += sum of output_gradient over items and rows: sums of `kBiasGradientRows` rows
+/// into `partial`, then those in their order.
+constexpr index_t kBiasGradientRows = 256;
+void bias_gradient(Queue& queue, const LinearWeightGradient& args, float* partial);
+
+}  // namespace vitsnna::kernels::cuda

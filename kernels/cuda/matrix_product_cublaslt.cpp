@@ -1,0 +1,22 @@
+// Matrix products by cuBLASLt.
+#include "kernels/cuda/context_device.h"
+#include "kernels/cuda/matrix_product.h"
+#include "kernels/cuda/product_cache.h"
+
+namespace vitsnna::kernels::cuda {
+
+void matrix_product(Queue& queue, const MatrixProduct& product) {
+  if (product.batch == 0 || product.rows == 0 || product.columns == 0) return;
+  ProductCache& cache = *context_of(queue).products;
+  const ProductPlan& plan = cache.plan(product);
+  const ProductLayouts layouts(product, product.batch);
+  const float one = 1.f, beta = product.accumulate ? 1.f : 0.f;
+  check(cublaslt().matmul(
+            cache.handle(), plan.description.get(), &one, product.right.data, layouts.right.get(),
+            product.left.data, layouts.left.get(), &beta, product.output.data, layouts.output.get(),
+            product.output.data, layouts.output.get(), &plan.algorithm, cache.workspace(),
+            static_cast<std::size_t>(ProductCache::kWorkspaceBytes), context_of(queue).stream),
+        "matrix product");
+}
+
+}  // namespace vitsnna::kernels::cuda
