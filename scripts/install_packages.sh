@@ -13,6 +13,7 @@ build=(g++ cmake ninja-build pkg-config
        libjpeg-dev libpng-dev                                          # whose errors OpenCV hides
        libcli11-dev libspdlog-dev)                                     # command line, log
 test=(libgtest-dev libbenchmark-dev ccache
+      libboost-context-dev                                             # fibers that run the CUDA kernels on the host
       clang libclang-rt-dev libomp-dev)                                # fuzzing, ThreadSanitizer
 lint=(clang-format clang-tidy)
 
