@@ -46,5 +46,27 @@ TEST_F(CliMemory, ADryRunPredictsThePeakWithin15Percent) {
                     "1G", "--samples", "4"});
 }
 
+/// The whole process, less what it takes for a picture of a few patches: N x N scores would grow 21
+/// times from 224x224 (N = 785) to 360x640 (N = 3601).
+TEST_F(CliMemory, TheProcessGrowsLinearlyWithTokens) {
+  model::VitConfig config = small_config();
+  config.embed_dim = 128;
+  config.num_heads = 2;
+  config.mlp_hidden = 512;
+  config.depth = 3;
+  save_small_model(file("model.safetensors"), config);
+  const auto peak = [&](const std::string& size) {
+    std::filesystem::remove_all(directory_ / "out");
+    const json manifest =
+        manifest_of({file("street.png"), "--label", "left", "--size", size, "--samples", "2"});
+    return manifest["peak_memory_bytes"].get<double>();
+  };
+  const double start = peak("16x16");
+  const double ratio = (peak("360x640") - start) / (peak("224x224") - start);
+  EXPECT_LT(ratio, 5.5);
+  EXPECT_GT(ratio, 1.);
+  RecordProperty("ratio", std::to_string(ratio));
+}
+
 }  // namespace
 }  // namespace vitsnna::test

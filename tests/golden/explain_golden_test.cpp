@@ -1,6 +1,7 @@
 // Every method, in both formulations, against golden maps computed with N x N matrices in float64.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <iostream>
 
 #include "explain/explainer.h"
@@ -75,6 +76,27 @@ TEST_P(ExplainGolden, EveryMethodInBothFormulations) {
   }
   EXPECT_GE(compared, 12);
   std::cout << compared << " maps, worst relative error " << worst << "\n";
+}
+
+TEST_P(ExplainGolden, IntegratedGradientsAreCompleteTo1PercentAt200Steps) {
+  GoldenSession session(GetParam());
+  const auto& shape = session.golden.file.at("in/images").shape;
+  const std::vector<float> images = session.array("in/images");
+  explain::Explainer explainer(session.vit, session.queue);
+  ExplainRequest request;
+  request.methods = {Method::ig};
+  request.labels.kind = LabelSelection::Kind::all;
+  request.integration_steps = 200;
+  const Explanation explanation = explainer.explain({images.data(), shape[2], shape[3]}, request);
+  // A logit that hardly moves along the path is a small difference of large attributions: it is
+  // held to 1% of the logit that moves most.
+  double largest = 0;
+  for (const auto& label : explanation.completeness) {
+    largest = std::max(largest, std::abs(label.difference));
+  }
+  for (const auto& [attributed, difference] : explanation.completeness) {
+    EXPECT_NEAR(attributed, difference, .01 * largest);
+  }
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ExplainGolden);
