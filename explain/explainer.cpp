@@ -2,10 +2,12 @@
 #include "explain/explainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "explain/captured_passes.h"
 #include "explain/method_maps.h"
 #include "explain/planning.h"
 #include "explain/request.h"
@@ -70,11 +72,13 @@ model::ForwardPass plain_forward(const model::PassContext& pass, const ImageView
 struct Explainer::Workspace {
   std::optional<engine::Arena> arena;
   Planner planner;
+  CapturedPasses captured;
 
   engine::Arena& at_least(engine::Queue& queue, index_t bytes) {
     if (!arena || arena->capacity() < bytes) {
       arena.reset();  // give the old block back before asking for the new one
       arena.emplace(&queue.backend(), bytes);
+      captured.clear();
     }
     arena->release(0);
     return *arena;
@@ -99,6 +103,53 @@ Explainer::Explainer(const model::Vit& vit, engine::Queue& queue)
 
 Explainer::~Explainer() = default;
 
+/// Runs the passes, in one launch where they are known and the labels are: labels that depend on
+/// the logits need those read in between.
+void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
+                           const PlannedExplanation& planned, const ExplainRequest& request,
+                           const Progress& progress, Explanation& explanation) {
+  ProgressLedger ledger(planned.plan.flops, progress);
+  const engine::LedgerScope scope(queue_, &ledger);
+  CapturedKey key{CapturedKey::Part::whole, shape,        shape.labels,
+                  request.noise_level,      request.seed, queue_.raw().scratch};
+  const bool labels_known = request.labels.kind != LabelSelection::Kind::predicted;
+  if (!labels_known) key.part = CapturedKey::Part::forward;
+  const bool replayed = workspace_->captured.knows(key);
+  StageClock clock(ledger, replayed ? nullptr : &queue_);
+  const auto started = std::chrono::steady_clock::now();
+  if (labels_known) {
+    explanation.labels = resolve_labels(vit_, request.labels, {});
+    passes.inputs().upload_labels(queue_, explanation.labels);
+    workspace_->captured.run(queue_, key, [&] {
+      passes.forward(clock);
+      passes.explain(shape.labels, clock);
+    });
+  } else {
+    const auto way = workspace_->captured.run(queue_, key, [&] { passes.forward(clock); });
+    explanation.labels =
+        resolve_labels(vit_, request.labels, passes.results().download_logits(queue_));
+    passes.inputs().upload_labels(queue_, explanation.labels);
+    key.part = CapturedKey::Part::after_forward;
+    key.labels = static_cast<index_t>(explanation.labels.size());
+    if (way == CapturedPasses::Way::replayed && !workspace_->captured.has_graph(key)) {
+      // What follows wants to know where the forward left things: walk it without running it.
+      CountingLedger walk(CountingLedger::Mode::plan);
+      const engine::LedgerScope walking(queue_, &walk);
+      StageClock unused(walk);
+      passes.forward(unused);
+    }
+    workspace_->captured.run(queue_, key, [&] { passes.explain(key.labels, clock); });
+  }
+  queue_.synchronize();
+  explanation.ops = ledger.ops();
+  explanation.stages = clock.stages();
+  if (replayed) {  // a graph is one stage
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+    explanation.stages = {{"graph", {seconds.count(), planned.plan.flops}}};
+    if (progress) progress(1.);
+  }
+}
+
 Explanation Explainer::explain(const ImageView& image, const ExplainRequest& request,
                                const Progress& progress) {
   check_request(vit_, image, request);
@@ -109,29 +160,22 @@ Explanation Explainer::explain(const ImageView& image, const ExplainRequest& req
   queue_.reserve_scratch(planned.plan.scratch_bytes);
   engine::Arena& arena = workspace_->at_least(queue_, planned.plan.arena_bytes);
 
-  ProgressLedger ledger(planned.plan.flops, progress);
-  const engine::LedgerScope scope(queue_, &ledger);
-  StageClock clock(ledger);
   Passes passes({vit_, queue_, arena}, request, shape, planned.batching);
   passes.inputs().upload(queue_, image.pixels, baseline);
   Explanation explanation;
-  passes.forward(clock);
-  explanation.logits = passes.results().download_logits(queue_);
-  explanation.labels = resolve_labels(vit_, request.labels, explanation.logits);
-  passes.inputs().upload_labels(queue_, explanation.labels);
-  passes.explain(static_cast<index_t>(explanation.labels.size()), clock);
+  run_passes(passes, shape, planned, request, progress, explanation);
 
   explanation.grid_height = image.height / config.patch_size;
   explanation.grid_width = image.width / config.patch_size;
-  explanation.probabilities = probabilities(explanation.logits, vit_.metadata().activation);
   explanation.methods = request.methods;
-  combine(passes.results().download(queue_, config.depth, explanation.labels.size()), shape.needs,
-          request,
+  Ingredients ingredients =
+      passes.results().download(queue_, config.depth, explanation.labels.size());
+  combine(ingredients, shape.needs, request,
           {image.pixels, baseline.empty() ? nullptr : baseline.data(), config.channels,
            image.height, image.width, config.patch_size},
           explanation);
-  explanation.stages = clock.stages();
-  explanation.ops = ledger.ops();
+  explanation.probabilities = probabilities(ingredients.logits, vit_.metadata().activation);
+  explanation.logits = std::move(ingredients.logits);
   explanation.samples_at_a_time = planned.batching.samples;
   explanation.device_bytes = planned.plan.weight_bytes + arena.peak() + queue_.scratch_bytes();
   return explanation;

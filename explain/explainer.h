@@ -64,7 +64,7 @@ struct Explanation {
     double difference = 0;
   };
   std::vector<Completeness> completeness;
-  std::map<std::string, StageCost> stages;
+  std::map<std::string, StageCost> stages;    ///< or "graph" alone, when all was one launch
   std::map<std::string, engine::OpCost> ops;  ///< the same by op: what bounds the time
   index_t samples_at_a_time = 0;  ///< noise samples per batch, as the memory limit allowed
   index_t device_bytes = 0;       ///< arena + scratch + weights, the peak
@@ -86,6 +86,10 @@ struct ExplainPlan {
 
 /// fraction in [0, 1] of the work of one explain() call; called from the calling thread.
 using Progress = std::function<void(double fraction)>;
+
+class Passes;
+struct ExplanationShape;
+struct PlannedExplanation;
 
 class Explainer {
  public:
@@ -113,6 +117,9 @@ class Explainer {
 
  private:
   struct Workspace;
+  void run_passes(Passes& passes, const ExplanationShape& shape, const PlannedExplanation& planned,
+                  const ExplainRequest& request, const Progress& progress,
+                  Explanation& explanation);
   const model::Vit& vit_;
   engine::Queue& queue_;
   std::unique_ptr<Workspace> workspace_;

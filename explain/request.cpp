@@ -109,7 +109,7 @@ std::vector<index_t> resolve_labels(const model::Vit& vit, const LabelSelection&
     case LabelSelection::Kind::all:
       break;
   }
-  std::vector<index_t> labels(logits.size());
+  std::vector<index_t> labels(static_cast<std::size_t>(vit.config().num_classes));
   for (std::size_t label = 0; label < labels.size(); ++label) {
     labels[label] = static_cast<index_t>(label);
   }

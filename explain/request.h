@@ -17,7 +17,7 @@ ExplanationShape shape_of(const model::Vit& vit, const ImageView& image,
 std::vector<float> baseline_of(const model::VitConfig& config, const ImageView& image,
                                const ExplainRequest& request);
 
-/// The labels that a selection means once the logits are known.
+/// The labels that a selection means; `logits` are read for `predicted` alone.
 std::vector<index_t> resolve_labels(const model::Vit& vit, const LabelSelection& selection,
                                     std::span<const float> logits);
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/ledger.h"
+#include "engine/queue.h"
 #include "explain/explainer.h"
 
 namespace vitsnna::explain {
@@ -13,7 +14,10 @@ namespace vitsnna::explain {
 /// Between two calls of enter(), time and operations belong to the stage entered first.
 class StageClock {
  public:
-  explicit StageClock(const engine::CountingLedger& ledger) : ledger_(ledger) {}
+  /// With a queue the clock waits for its work at every change of stage; without one (planning, a
+  /// capture) seconds are those of the calls alone.
+  explicit StageClock(const engine::CountingLedger& ledger, engine::Queue* queue = nullptr)
+      : ledger_(ledger), queue_(queue) {}
 
   void enter(std::string stage) {
     leave();
@@ -24,6 +28,7 @@ class StageClock {
 
   void leave() {
     if (stage_.empty()) return;
+    if (queue_) queue_->synchronize();
     StageCost& cost = stages_[stage_];
     cost.seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
@@ -35,6 +40,7 @@ class StageClock {
 
  private:
   const engine::CountingLedger& ledger_;
+  engine::Queue* queue_;
   std::map<std::string, StageCost> stages_;
   std::string stage_;
   std::chrono::steady_clock::time_point started_;
