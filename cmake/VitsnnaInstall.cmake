@@ -5,10 +5,14 @@
 include(CMakePackageConfigHelpers)
 
 set(libraries)
-foreach(folder kernels engine model explain explain/pictures)
-  if(folder STREQUAL explain/pictures AND NOT TARGET vitsnna_pictures)
-    continue()  # built with the binary alone: its folder was never entered
-  endif()
+set(library_folders kernels engine model explain)
+if(TARGET vitsnna_kernels_cuda)
+  list(APPEND library_folders kernels/cuda)
+endif()
+if(TARGET vitsnna_pictures)
+  list(APPEND library_folders explain/pictures)
+endif()
+foreach(folder IN LISTS library_folders)
   get_property(targets DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} PROPERTY BUILDSYSTEM_TARGETS)
   foreach(target IN LISTS targets)
     get_target_property(type ${target} TYPE)
