@@ -15,6 +15,11 @@ const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},     {3, 1
                                  {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
                                  {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530}};
 
+/// Of the forward alone: lengths around a tile's, heads that fill no instantiation.
+const AttentionShape forward_shapes[] = {{1, 2, 64, 63, 64},   {2, 1, 64, 65, 127},
+                                         {1, 1, 128, 129, 65}, {1, 2, 32, 128, 128},
+                                         {1, 1, 40, 6, 129},   {1, 1, 72, 64, 63}};
+
 struct Masks {
   Values query, key;
 };
@@ -46,7 +51,9 @@ Outputs forward(const Subject& subject, const AttentionShape& s, const Attention
 }
 
 TEST_P(AttentionContract, ForwardIsTheSoftmaxOfTheScoresMaskedAfterwards) {
-  for (const AttentionShape& s : shapes) {
+  std::vector<AttentionShape> all(std::begin(shapes), std::end(shapes));
+  all.insert(all.end(), std::begin(forward_shapes), std::end(forward_shapes));
+  for (const AttentionShape& s : all) {
     for (const int masked : {0, 1, 3}) {  // bit 0: keys, bit 1: queries
       SCOPED_TRACE(text(s) + ", masks " + std::to_string(masked));
       const AttentionOperands v = random_operands(s, precision());
@@ -103,6 +110,36 @@ TEST_P(AttentionContract, AnItemsOutputDoesNotDependOnItsNeighbours) {
       const Outputs got = forward(subject(), one, alone, {}, true, 1);
       EXPECT_TRUE(same_bits(got[0], part(together[0], 3, item))) << text(s) << " item " << item;
       EXPECT_TRUE(same_bits(got[1], part(together[1], 3, item))) << text(s) << " item " << item;
+    }
+  }
+}
+
+TEST_P(AttentionContract, ALargeBatchHasTheBitsOfItsItems) {
+  // A backend may cut a large grid into other blocks than a small one.
+  for (const index_t head_dim : {64, 96}) {
+    if (head_dim == 96 && precision() == DType::f32) continue;  // long where a device is emulated
+    const AttentionShape s{67, 4, head_dim, 17, 66};
+    AttentionOperands v;
+    AttentionShape one = s;
+    one.items = 1;
+    const AttentionOperands few = random_operands(one, precision());
+    for (index_t item = 0; item < s.items; ++item) {  // items alike, rotated by one another
+      const auto append = [&](Values& to, const Values& from) {
+        const auto middle = from.begin() + item;
+        to.insert(to.end(), middle, from.end());
+        to.insert(to.end(), from.begin(), middle);
+      };
+      append(v.query, few.query);
+      append(v.key, few.key);
+      append(v.value, few.value);
+    }
+    const Outputs together = forward(subject(), s, v, {}, true, 1);
+    for (const index_t item : {index_t{0}, s.items - 1}) {
+      const AttentionOperands alone{part(v.query, s.items, item), part(v.key, s.items, item),
+                                    part(v.value, s.items, item)};
+      const Outputs got = forward(subject(), one, alone, {}, true, 1);
+      EXPECT_TRUE(same_bits(got[0], part(together[0], s.items, item))) << text(s) << " " << item;
+      EXPECT_TRUE(same_bits(got[1], part(together[1], s.items, item))) << text(s) << " " << item;
     }
   }
 }
