@@ -13,7 +13,7 @@ VITSNNA_CONTRACT(AttentionContract);
 /// items, heads, head_dim, num_queries, num_keys
 const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},     {3, 1, 64, 33, 33},
                                  {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
-                                 {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530}};
+                                 {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530},  {1, 1, 128, 40, 70}};
 
 /// Of the forward alone: lengths around a tile's, heads that fill no instantiation.
 const AttentionShape forward_shapes[] = {{1, 2, 64, 63, 64},   {2, 1, 64, 65, 127},

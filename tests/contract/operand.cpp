@@ -13,7 +13,7 @@ constexpr std::uint8_t unwritten = 0xff;  // NaN in either float type
 /// into another one, and not the same for inputs and outputs, so that a copy shows as well.
 std::vector<std::uint8_t> sentinels(Storage storage, bool constant, index_t bytes) {
   const std::uint8_t low = constant ? 0x9c : 0xa5;
-  const std::size_t size = storage == Storage::f32 ? 4 : storage == Storage::bf16 ? 2 : 1;
+  const auto size = static_cast<std::size_t>(Layout{.storage = storage}.element_size());
   std::vector<std::uint8_t> result(static_cast<std::size_t>(bytes), low);
   for (std::size_t k = size - 1; size > 1 && k < result.size(); k += size) result[k] = 0x7f;
   return result;
@@ -21,34 +21,24 @@ std::vector<std::uint8_t> sentinels(Storage storage, bool constant, index_t byte
 
 }  // namespace
 
-index_t Operand::element_size() const {
-  switch (layout_.storage) {
-    case Storage::f32:
-      return 4;
-    case Storage::bf16:
-      return 2;
-    case Storage::u8:
-      return 1;
-  }
-  return 0;
-}
-
 index_t Operand::offset(index_t item, index_t row, index_t column) const {
   return guard_bytes +
          element_size() * (item * layout_.item_stride() + row * layout_.row_stride() + column);
 }
 
 Operand::Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant)
-    : subject_(subject), layout_(layout), constant_(constant) {
-  bytes_ = 2 * guard_bytes + layout.items * layout.item_stride() * element_size();
-  before_ = sentinels(layout.storage, constant, bytes_);
+    : subject_(subject),
+      layout_(subject.aligned_operands ? layout.aligned() : layout),
+      constant_(constant) {
+  bytes_ = 2 * guard_bytes + layout_.items * layout_.item_stride() * element_size();
+  before_ = sentinels(layout_.storage, constant, bytes_);
   if (values) {
-    EXPECT_EQ(static_cast<index_t>(values->size()), layout.count());
+    EXPECT_EQ(static_cast<index_t>(values->size()), layout_.count());
   }
   index_t next = 0;
-  for (index_t item = 0; item < layout.items; ++item) {
-    for (index_t row = 0; row < layout.rows; ++row) {
-      for (index_t column = 0; column < layout.columns; ++column) {
+  for (index_t item = 0; item < layout_.items; ++item) {
+    for (index_t row = 0; row < layout_.rows; ++row) {
+      for (index_t column = 0; column < layout_.columns; ++column) {
         std::uint8_t* to = before_.data() + offset(item, row, column);
         if (!values) {
           std::memset(to, unwritten, static_cast<std::size_t>(element_size()));
@@ -58,9 +48,9 @@ Operand::Operand(const Subject& subject, const Layout& layout, const Values* val
         const auto single = static_cast<float>(value);
         const auto half = kernels::to_bf16(single);
         const auto byte = static_cast<std::uint8_t>(value);
-        if (layout.storage == Storage::f32) std::memcpy(to, &single, 4);
-        if (layout.storage == Storage::bf16) std::memcpy(to, &half, 2);
-        if (layout.storage == Storage::u8) std::memcpy(to, &byte, 1);
+        if (layout_.storage == Storage::f32) std::memcpy(to, &single, 4);
+        if (layout_.storage == Storage::bf16) std::memcpy(to, &half, 2);
+        if (layout_.storage == Storage::u8) std::memcpy(to, &byte, 1);
       }
     }
   }

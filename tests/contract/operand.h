@@ -25,6 +25,18 @@ struct Layout {
   index_t row_stride() const { return columns + row_gap; }
   index_t item_stride() const { return rows * row_stride() + item_gap; }
   index_t count() const { return items * rows * columns; }
+  index_t element_size() const {
+    return storage == Storage::f32 ? 4 : storage == Storage::bf16 ? 2 : 1;
+  }
+  /// Where there are gaps, gaps that start every row at a multiple of 16 bytes.
+  Layout aligned() const {
+    Layout result = *this;
+    if (row_gap == 0 && item_gap == 0) return result;
+    const index_t unit = 16 / element_size();
+    result.row_gap = (row_stride() + unit - 1) / unit * unit - columns;
+    result.item_gap = (item_gap + unit - 1) / unit * unit;
+    return result;
+  }
 };
 
 inline Layout dense(index_t columns, Storage storage = Storage::f32) {
@@ -68,7 +80,7 @@ class Operand {
   Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant);
   std::vector<std::uint8_t> download() const;
   index_t offset(index_t item, index_t row, index_t column) const;
-  index_t element_size() const;
+  index_t element_size() const { return layout_.element_size(); }
 
   const Subject& subject_;
   Layout layout_;
