@@ -1,38 +1,13 @@
 // The position embedding at another grid, bicubically, and its transpose. SPEC section 1.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/row_operands.h"
+#include "kernels/position_math.h"
 
 namespace vitsnna::kernels::cpu {
-namespace {
-
-/// The four source rows (or columns) of one new row, clamped to the border, and their weights.
-struct Taps {
-  index_t index[4];
-  float weight[4];
-};
-
-/// Cubic convolution with A = -3/4 at source coordinate (destination + 1/2) g / (n + 0.1) - 1/2.
-Taps taps(index_t destination, index_t source_side, index_t side) {
-  const double scale = static_cast<double>(source_side) / (static_cast<double>(side) + .1);
-  const double coordinate = (static_cast<double>(destination) + .5) * scale - .5;
-  const double below = std::floor(coordinate);
-  const double t = coordinate - below;
-  constexpr double A = -.75;
-  const auto near = [](double x) { return ((A + 2.) * x - (A + 3.)) * x * x + 1.; };
-  const auto far = [](double x) { return ((A * x - 5. * A) * x + 8. * A) * x - 4. * A; };
-  const double weight[4] = {far(t + 1.), near(t), near(1. - t), far(2. - t)};
-  Taps result;
-  for (index_t k = 0; k < 4; ++k) {
-    result.index[k] = std::clamp<index_t>(static_cast<index_t>(below) - 1 + k, 0, source_side - 1);
-    result.weight[k] = static_cast<float>(weight[k]);
-  }
-  return result;
-}
-
-}  // namespace
+using position_math::Taps;
+using position_math::taps;
 
 void resample_position_embedding(Queue& queue, const ResamplePositionEmbedding& a) {
   const index_t width = a.embed_dim;
