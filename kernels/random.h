@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/host_device.h"
 #include "kernels/types.h"
 
 namespace vitsnna::kernels {
@@ -31,8 +32,8 @@ struct GaussianNoise {
   RandomStream stream = RandomStream::explanation_noise;
 };
 
-/// Whether there is noise to draw, as far as the host can tell.
-inline bool draws(const GaussianNoise& noise) {
+/// Whether there is noise to draw, as far as can be told without reading `extremes`.
+VITSNNA_HOST_DEVICE bool draws(const GaussianNoise& noise) {
   return noise.extremes ? noise.level > 0. : noise.sigma > 0.f;
 }
 

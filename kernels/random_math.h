@@ -30,7 +30,11 @@ struct Words {
 /// Ten rounds of Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 VITSNNA_HOST_DEVICE Words philox(Words counter, std::uint32_t key_0, std::uint32_t key_1) {
   constexpr std::uint64_t multiplier_0 = 0xD2511F53u, multiplier_1 = 0xCD9E8D57u;
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#elif !defined(__CUDACC__)
 #pragma GCC unroll 10
+#endif
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t product_0 = multiplier_0 * counter.word[0];
     const std::uint64_t product_1 = multiplier_1 * counter.word[2];

@@ -39,7 +39,20 @@ Backend make_backend() {
   b.attention_gradient = {attention_gradient};
   b.relevance_cls_row = {relevance_cls_row};
   b.value_norm = {value_norm, value_norm_scratch};
+  b.layer_norm = {layer_norm};
+  b.layer_norm_backward = {layer_norm_backward, layer_norm_backward_scratch};
   b.gelu = {gelu};
+  b.patchify = {patchify};
+  b.unpatchify_gradient = {unpatchify_gradient};
+  b.fill_gaussian = {fill_gaussian};
+  b.resample_position_embedding = {resample_position_embedding};
+  b.resample_position_embedding_backward = {resample_position_embedding_backward};
+  b.assemble_tokens = {assemble_tokens};
+  b.assemble_tokens_backward = {assemble_tokens_backward};
+  b.copy_rows = {copy_rows};
+  b.min_max = {min_max, min_max_scratch};
+  b.resample_normalize = {resample_normalize, resample_normalize_scratch};
+  b.render_overlay = {render_overlay, render_overlay_scratch};
   return b;
 }
 

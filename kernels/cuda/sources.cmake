@@ -8,10 +8,20 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/bias_gradient.cu
   ${CMAKE_CURRENT_LIST_DIR}/cast.cu
+  ${CMAKE_CURRENT_LIST_DIR}/copy_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/fill_gaussian.cu
   ${CMAKE_CURRENT_LIST_DIR}/gelu.cu
   ${CMAKE_CURRENT_LIST_DIR}/launch.cu
+  ${CMAKE_CURRENT_LIST_DIR}/layer_norm.cu
+  ${CMAKE_CURRENT_LIST_DIR}/layer_norm_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear.cpp
   ${CMAKE_CURRENT_LIST_DIR}/linear_epilogue.cu
+  ${CMAKE_CURRENT_LIST_DIR}/min_max.cu
+  ${CMAKE_CURRENT_LIST_DIR}/patchify.cu
+  ${CMAKE_CURRENT_LIST_DIR}/position_embedding.cu
   ${CMAKE_CURRENT_LIST_DIR}/relevance_cls_row.cu
+  ${CMAKE_CURRENT_LIST_DIR}/render.cu
+  ${CMAKE_CURRENT_LIST_DIR}/resample.cu
+  ${CMAKE_CURRENT_LIST_DIR}/tokens.cu
   ${CMAKE_CURRENT_LIST_DIR}/value_norm.cu
 )
