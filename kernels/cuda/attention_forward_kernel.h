@@ -251,9 +251,9 @@ __global__ void __launch_bounds__(ForwardTiles<Element, head_dim, strips>::threa
   }
 }
 
-/// Below this many blocks of 128 rows (two an SM of the largest GPU today) blocks of 64 rows fill
-/// the device better than they use it.
-constexpr index_t most_small_grid = 264;
+/// From this many blocks of 128 rows on (one an SM of the largest GPU today) they are the better
+/// ones: below, blocks of 64 rows reach more SMs than their shared memory traffic costs.
+constexpr index_t least_large_grid = 132;
 
 template <class Element, int head_dim>
 void launch_forward_tiles(Queue& queue, const AttentionForward& args) {
@@ -284,7 +284,7 @@ void launch_forward_tiles(Queue& queue, const AttentionForward& args) {
   if constexpr (ForwardTiles<Element, head_dim, 2>::is_bf16 || head_dim < 128) {
     const index_t query_tiles =
         ceil_div(s.num_queries, ForwardTiles<Element, head_dim, 2>::queries);
-    if (query_tiles * s.heads * s.items >= most_small_grid) return start.template operator()<2>();
+    if (query_tiles * s.heads * s.items >= least_large_grid) return start.template operator()<2>();
   }
   start.template operator()<1>();
 }

@@ -76,6 +76,32 @@ class SharedTile {
     const index_t left = source.rows - first;
     const int valid_rows = left < rows ? static_cast<int>(left) : rows;
     const Element* start = source.data + first * source.row_stride;
+    constexpr int step = threads / row_chunks;
+    if constexpr (threads % row_chunks == 0 && step % 8 == 0 && chunks % threads == 0) {
+      if (source.aligned) {
+        // A thread keeps its column and its swizzle, so its addresses advance by constants. What is
+        // not valid is not read: its address may lie beyond the operand.
+        constexpr int copies = chunks / threads;
+        const int row = thread / row_chunks, column = thread % row_chunks * chunk_elements;
+        unsigned kept = column < source.columns ? ~0u : 0u;
+        if (source.keep) {
+#pragma unroll
+          for (int k = 0; k < copies; ++k) {
+            const int r = row + k * step;
+            if (r < valid_rows && source.keep[first + r] == 0) kept &= ~(1u << k);
+          }
+        }
+        const Element* from = start + row * source.row_stride + column;
+        const Shared<Element> to = chunk(row, column);
+#pragma unroll
+        for (int k = 0; k < copies; ++k) {
+          const bool valid = row + k * step < valid_rows && (kept >> k & 1u) != 0;
+          ptx::copy_async_16((to + k * step * columns).template as<unsigned char>(), from, valid);
+          from += step * source.row_stride;
+        }
+        return;
+      }
+    }
     if (source.aligned) {
 #pragma unroll
       for (int k = 0; k < (chunks + threads - 1) / threads; ++k) {

@@ -63,7 +63,7 @@ constexpr int shared_bytes_of = 2 * (SharedTile<Element, head_dim>::bytes(kRows)
                                      SharedTile<Element, head_dim>::bytes(kOutputs));
 
 template <class Element, int head_dim>
-__global__ void __launch_bounds__(kThreads) value_norm_kernel(Operands<Element> p) {
+__global__ void __launch_bounds__(kThreads, 2) value_norm_kernel(Operands<Element> p) {
   using Tile = SharedTile<Element, head_dim>;
   using Product = WarpProduct<Element>;
   using Strip = typename Product::template SharedStrip<head_dim>;
