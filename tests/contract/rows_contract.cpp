@@ -13,8 +13,9 @@ using kernels::LayerNormBackward;
 struct Shape {
   index_t items, rows, columns;
 };
-const Shape shapes[] = {{1, 1, 1},   {1, 1, 16}, {1, 2, 24},   {3, 1, 33},
-                        {2, 33, 65}, {3, 70, 8}, {1, 197, 96}, {1, 300, 384}};
+const Shape shapes[] = {{1, 1, 1},   {1, 1, 16},   {1, 2, 24},   {3, 1, 33},
+                        {2, 33, 65}, {3, 70, 8},   {1, 197, 96}, {1, 300, 384},
+                        {1, 5, 640}, {1, 3, 1022}, {1, 2, 1024}, {3, 35, 1100}};
 
 VITSNNA_CONTRACT(RowsContract);
 
@@ -141,38 +142,41 @@ TEST_P(RowsContract, LayerNormBackwardIsTheGradient) {
 }
 
 TEST_P(RowsContract, LayerNormBackwardInTwoBatchesEqualsOne) {
-  LayerNormBackward a;
-  a.items = a.input_items = 3;
-  a.rows = 45;
-  a.columns = 40;
-  a.accumulate = false;
-  const index_t count = a.rows * a.columns;
-  const Values x = random_values(3 * count, 1), gain = random_values(a.columns, 2);
-  const Values dy = random_values(3 * count, 3, precision());
-  const auto whole = layer_norm_backward(subject(), a, x, gain, dy, {}, precision(), true, 1);
-  a.items = a.input_items = 1;
-  const auto slope = Operand::updated(subject(), dense(a.columns),
-                                      Values(static_cast<std::size_t>(a.columns), 1.));
-  const auto offset = Operand::updated(subject(), dense(a.columns),
-                                       Values(static_cast<std::size_t>(a.columns), 1.));
-  const auto g = Operand::input(subject(), dense(a.columns), gain);
-  for (index_t item = 0; item < 3; ++item) {
-    const auto input =
-        Operand::input(subject(), dense(1, a.rows, a.columns, DType::f32), part(x, 3, item));
-    const auto gradient =
-        Operand::input(subject(), dense(1, a.rows, a.columns, precision()), part(dy, 3, item));
-    const auto dx = Operand::output(subject(), dense(1, a.rows, a.columns, DType::f32));
-    a.input = input.matrix();
-    a.gain = g.floats();
-    a.output_gradient = gradient.matrix();
-    a.input_gradient = dx.matrix();
-    a.gain_gradient = slope.floats();
-    a.shift_gradient = offset.floats();
-    launch(subject(), backend().layer_norm_backward, a, 1);
-    EXPECT_TRUE(same_bits(dx.values(), part(whole.input_gradient, 3, item)));
+  for (const index_t columns : {40, 640, 1100}) {
+    SCOPED_TRACE(columns);
+    LayerNormBackward a;
+    a.items = a.input_items = 3;
+    a.rows = 45;
+    a.columns = columns;
+    a.accumulate = false;
+    const index_t count = a.rows * a.columns;
+    const Values x = random_values(3 * count, 1), gain = random_values(a.columns, 2);
+    const Values dy = random_values(3 * count, 3, precision());
+    const auto whole = layer_norm_backward(subject(), a, x, gain, dy, {}, precision(), true, 1);
+    a.items = a.input_items = 1;
+    const auto slope = Operand::updated(subject(), dense(a.columns),
+                                        Values(static_cast<std::size_t>(a.columns), 1.));
+    const auto offset = Operand::updated(subject(), dense(a.columns),
+                                         Values(static_cast<std::size_t>(a.columns), 1.));
+    const auto g = Operand::input(subject(), dense(a.columns), gain);
+    for (index_t item = 0; item < 3; ++item) {
+      const auto input =
+          Operand::input(subject(), dense(1, a.rows, a.columns, DType::f32), part(x, 3, item));
+      const auto gradient =
+          Operand::input(subject(), dense(1, a.rows, a.columns, precision()), part(dy, 3, item));
+      const auto dx = Operand::output(subject(), dense(1, a.rows, a.columns, DType::f32));
+      a.input = input.matrix();
+      a.gain = g.floats();
+      a.output_gradient = gradient.matrix();
+      a.input_gradient = dx.matrix();
+      a.gain_gradient = slope.floats();
+      a.shift_gradient = offset.floats();
+      launch(subject(), backend().layer_norm_backward, a, 1);
+      EXPECT_TRUE(same_bits(dx.values(), part(whole.input_gradient, 3, item)));
+    }
+    EXPECT_TRUE(same_bits(slope.values(), whole.gain_gradient));
+    EXPECT_TRUE(same_bits(offset.values(), whole.shift_gradient));
   }
-  EXPECT_TRUE(same_bits(slope.values(), whole.gain_gradient));
-  EXPECT_TRUE(same_bits(offset.values(), whole.shift_gradient));
 }
 
 TEST_P(RowsContract, GeluIsTheErfForm) {
