@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "cli/errors.h"
+#include "engine/device.h"
 #include "engine/io/printable.h"
 #include "explain/pictures/colormaps.h"
 
@@ -262,7 +263,10 @@ void declare(CLI::App& app, RunArguments& arguments) {
           [](const std::string& text) {
             const bool indexed = text.rfind("cuda:", 0) == 0 && text.size() > 5 &&
                                  text.find_first_not_of("0123456789", 5) == std::string::npos;
-            if (text == "auto" || text == "cpu" || text == "cuda" || indexed) return std::string();
+            if (text == "auto" || text == "cpu" || text == "cuda" || indexed ||
+                engine::is_test_device(text)) {
+              return std::string();
+            }
             return fmt::format("'{}' given, auto, cpu, cuda or cuda:<i> wanted", text);
           },
           ""))

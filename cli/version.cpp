@@ -31,9 +31,8 @@ std::string version_text() {
   lines += fmt::format("compiler  {}, {}\n", text("compiler"), text("build_type"));
   lines += fmt::format("with      oneDNN {}, OpenMP {}, OpenCV {}\n", text("onednn"),
                        text("openmp"), text("opencv"));
-  // The toolkit lets this version see GPUs; its kernels are CPU kernels.
   const bool cuda = !build.at("cuda").is_null();
-  if (cuda) lines.insert(lines.size() - 1, fmt::format(", CUDA {} (devices)", text("cuda")));
+  if (cuda) lines.insert(lines.size() - 1, fmt::format(", CUDA {}", text("cuda")));
   lines += fmt::format("without   {}\n", cuda ? "MPI" : "CUDA, MPI");
   std::string devices;
   for (const std::string& device : engine::describe_devices()) {

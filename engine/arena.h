@@ -24,6 +24,7 @@ class Arena {
   index_t mark() const { return used_; }
   void release(index_t mark) { used_ = mark; }
 
+  const kernels::Backend* backend() const { return backend_; }  ///< null while planning
   bool is_planning() const { return backend_ == nullptr; }
   index_t used() const { return used_; }
   index_t peak() const { return peak_; }

@@ -10,18 +10,23 @@
 namespace vitsnna::engine {
 
 Queue::Queue(const Device& device, int num_threads) : device_(device) {
-  if (device.kind != Device::Kind::cpu) {
-    throw Error("device " + device.name() + ": this build computes on the CPU only");
-  }
   if (num_threads < 0) {
     throw Error("threads: " + std::to_string(num_threads) + " found, 0 or more wanted");
   }
-  backend_ = &kernels::cpu_backend();
+  backend_ = device.backend;
   raw_.num_threads = num_threads > 0 ? num_threads : omp_get_max_threads();
+  if (backend_->open) backend_->open(raw_, device.index);
 }
 
 Queue::~Queue() {
   if (raw_.scratch) backend_->deallocate(raw_.scratch, raw_.scratch_bytes);
+  if (backend_->close) backend_->close(raw_);
+}
+
+void Queue::require(const Device& device, const char* what) const {
+  if (device == device_) return;
+  throw Error(std::string(what) + ": is on " + device.name() + ", the queue on " + device_.name() +
+              "; one device wanted");
 }
 
 void Queue::reserve_scratch(index_t bytes) {

@@ -12,6 +12,7 @@ using kernels::index_t;
 class Queue {
  public:
   /// `num_threads` 0: as many as the process may use.
+  /// Throws Error where the device cannot be opened.
   explicit Queue(const Device& device, int num_threads = 0);
   ~Queue();
   Queue(const Queue&) = delete;
@@ -21,6 +22,10 @@ class Queue {
   const Device& device() const { return device_; }
   int num_threads() const { return raw_.num_threads; }
   index_t scratch_bytes() const { return raw_.scratch_bytes; }
+
+  /// Throws Error unless `device`, which holds `what`, is this queue's: tensors of two devices
+  /// never meet in an op.
+  void require(const Device& device, const char* what) const;
 
   /// Grows the scratch memory to at least `bytes`; never shrinks it.
   void reserve_scratch(index_t bytes);

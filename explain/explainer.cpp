@@ -99,7 +99,9 @@ struct Explainer::Workspace {
 };
 
 Explainer::Explainer(const model::Vit& vit, engine::Queue& queue)
-    : vit_(vit), queue_(queue), workspace_(std::make_unique<Workspace>()) {}
+    : vit_(vit), queue_(queue), workspace_(std::make_unique<Workspace>()) {
+  queue.require(vit.device(), "the model");
+}
 
 Explainer::~Explainer() = default;
 

@@ -245,6 +245,11 @@ class ForwardRun {
 }  // namespace
 
 GridEmbedding embed_grid(const PassContext& context, index_t image_height, index_t image_width) {
+  context.queue.require(context.vit.device(), "the model");
+  if (!context.arena.is_planning() && context.arena.backend() != &context.queue.backend()) {
+    throw Error("arena: its memory is on " + std::string(context.arena.backend()->name) +
+                ", the queue on " + context.queue.device().name() + "; one device wanted");
+  }
   const VitConfig& config = context.vit.config();
   const index_t patch = config.patch_size;
   if (image_height < patch || image_width < patch || image_height % patch || image_width % patch) {

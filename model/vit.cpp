@@ -59,6 +59,7 @@ Vit::Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& met
     : config_((check(config), config)),
       metadata_(metadata),
       precision_(precision),
+      device_(queue.device()),
       parameters_(queue, config),
       weights_(queue, config, parameters_, precision) {}
 

@@ -34,6 +34,7 @@ class Vit {
   const VitConfig& config() const { return config_; }
   const ModelMetadata& metadata() const { return metadata_; }
   DType precision() const { return precision_; }
+  const engine::Device& device() const { return device_; }  ///< where the weights are
   const Parameters& parameters() const { return parameters_; }
   const VitWeights& weights() const { return weights_; }
   /// Bytes of device memory that the weights take, prepared copies included.
@@ -46,6 +47,7 @@ class Vit {
   VitConfig config_;
   ModelMetadata metadata_;
   DType precision_;
+  engine::Device device_;
   Parameters parameters_;
   VitWeights weights_;
 };

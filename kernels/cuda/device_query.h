@@ -1,4 +1,5 @@
-// Which NVIDIA GPUs the driver shows: asked at run time only, never while configuring.
+// Which NVIDIA GPUs the driver shows, and what this build can compute on: asked at run time only,
+// never while configuring.
 #pragma once
 
 #include <string>
@@ -13,5 +14,9 @@ struct VisibleDevices {
 
 /// Never throws and never crashes where there is no driver.
 VisibleDevices visible_devices();
+
+/// Why this build cannot compute on that GPU (no code for its architecture, no cuBLASLt, the driver
+/// refuses it); empty where it can. Never throws.
+std::string device_problem(int index);
 
 }  // namespace vitsnna::kernels::cuda
