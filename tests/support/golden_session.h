@@ -8,6 +8,7 @@
 #include "engine/queue.h"
 #include "model/backward.h"
 #include "model/forward.h"
+#include "tests/support/golden_device.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/shared_path.h"
 
@@ -34,7 +35,7 @@ class GoldenSession {
   explicit GoldenSession(const std::filesystem::path& path,
                          kernels::DType precision = kernels::DType::f32, int threads = 2)
       : golden(load_golden_model(path)),
-        queue(engine::select_device("cpu"), threads),
+        queue(golden_device(), threads),
         vit(queue, golden.checkpoint.config, golden.checkpoint.metadata, golden.checkpoint.tensors,
             precision),
         arena(&queue.backend(), kernels::index_t{256} << 20) {
