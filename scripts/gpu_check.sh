@@ -19,7 +19,7 @@ give_up() {
 contract=$build/tests/contract/contract_cuda
 [ -x "$contract" ] || give_up "$contract: not there, build the release or cuda preset first"
 "$contract" --gtest_list_tests >/dev/null 2>&1
-[ $? -ne 77 ] || give_up "$("$contract" --gtest_list_tests 2>&1 | tail -n 1)"
+[ $? -ne 77 ] || give_up "$("$contract" --gtest_list_tests 2>&1 >/dev/null | tail -n 1)"
 
 log=$(mktemp -d)
 rows=() failed=0
