@@ -14,7 +14,7 @@ namespace vitsnna::kernels {
 struct AttentionShape {
   index_t items = 1;        ///< images
   index_t heads = 1;
-  index_t head_dim = 64;    ///< any multiple of 8 up to 256 (CUDA: 32, 64, 96, 128)
+  index_t head_dim = 64;    ///< any multiple of 8 up to 256 (CUDA: up to 128)
   index_t num_queries = 0;  ///< query rows of each item
   index_t num_keys = 0;     ///< key and value rows of each item
   double pairs() const {

@@ -35,8 +35,10 @@ Backend make_backend() {
   b.linear = {linear, linear_scratch};
   b.linear_weight_gradient = {linear_weight_gradient, linear_weight_gradient_scratch};
   b.attention_forward = {attention_forward, attention_forward_scratch};
+  b.attention_backward = {attention_backward, attention_backward_scratch};
   b.attention_probabilities = {attention_probabilities};
   b.attention_gradient = {attention_gradient};
+  b.relevance_rows = {relevance_rows, relevance_rows_scratch};
   b.relevance_cls_row = {relevance_cls_row};
   b.value_norm = {value_norm, value_norm_scratch};
   b.layer_norm = {layer_norm};

@@ -1,9 +1,13 @@
 # What the host SIMT layer compiles too: files that name nothing of the CUDA runtime.
 set(vitsnna_cuda_portable_sources
+  ${CMAKE_CURRENT_LIST_DIR}/attention_backward.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_backward_bf16.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_backward_f32.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_few_queries.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_forward.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_forward_bf16.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_forward_f32.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_prepare.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/bias_gradient.cu
@@ -19,7 +23,9 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/min_max.cu
   ${CMAKE_CURRENT_LIST_DIR}/patchify.cu
   ${CMAKE_CURRENT_LIST_DIR}/position_embedding.cu
+  ${CMAKE_CURRENT_LIST_DIR}/relevance_chains.cu
   ${CMAKE_CURRENT_LIST_DIR}/relevance_cls_row.cu
+  ${CMAKE_CURRENT_LIST_DIR}/relevance_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/render.cu
   ${CMAKE_CURRENT_LIST_DIR}/resample.cu
   ${CMAKE_CURRENT_LIST_DIR}/tokens.cu

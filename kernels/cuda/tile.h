@@ -137,4 +137,14 @@ class SharedTile {
   Shared<Element> data_;
 };
 
+/// The same for `count` floats from a 16-byte aligned array, whole chunks of 4.
+template <int count, int threads>
+__device__ __forceinline__ void load_floats(const Shared<float>& to, const float* from,
+                                            int thread) {
+  static_assert(count % 4 == 0 && count / 4 <= threads);
+  if (thread < count / 4) {
+    ptx::copy_async_16((to + thread * 4).template as<unsigned char>(), from + thread * 4, true);
+  }
+}
+
 }  // namespace vitsnna::kernels::cuda

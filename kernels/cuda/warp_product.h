@@ -208,7 +208,7 @@ struct WarpProduct<float> {
                                                 const SharedTile<float, Strip::depth>& tile,
                                                 int first) {
     const int g = lane_index() / 4, t = lane_index() % 4;
-#pragma unroll 2
+#pragma unroll(Strip::depth > 96 ? 1 : 2)
     for (int k = 0; k < Strip::depth; k += 4) {
       float4 rows[strips][2];
 #pragma unroll

@@ -1,0 +1,11 @@
+// The attention backward's kernels in fp32.
+#include "kernels/cuda/attention_backward_kernels.h"
+
+namespace vitsnna::kernels::cuda {
+
+void attention_backward_tiles_f32(Queue& queue, const AttentionBackward& args,
+                                  const PreparedRows& rows, const ChainBatch* chains) {
+  launch_backward_dims<float>(queue, args, rows, chains);
+}
+
+}  // namespace vitsnna::kernels::cuda
