@@ -48,13 +48,12 @@ bool aligned(Operation operation) {
 }
 
 bool same(const Location& a, const Location& b) {
-  return a.line() == b.line() && a.column() == b.column() &&
-         std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
 }
 
 std::string text(const Location& where) {
-  const char* slash = std::strrchr(where.file_name(), '/');
-  return std::string(slash ? slash + 1 : where.file_name()) + ":" + std::to_string(where.line());
+  const char* slash = std::strrchr(where.file, '/');
+  return std::string(slash ? slash + 1 : where.file) + ":" + std::to_string(where.line);
 }
 
 /// Index of the set bit of `bits` that comes first from bit `from` on, cyclically.

@@ -7,7 +7,6 @@
 #include <deque>
 #include <exception>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,16 @@
 
 namespace vitsnna::simt {
 
-using Location = std::source_location;
+/// Where a kernel's source calls a function that has `Location where = Location::current()`.
+/// (std::source_location is not in every supported compiler.)
+struct Location {
+  const char* file = "";
+  int line = 0;
+  static constexpr Location current(const char* file = __builtin_FILE(),
+                                    int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
 
 /// What threads of a warp or of a block wait for each other at.
 enum class Operation : std::uint8_t {
