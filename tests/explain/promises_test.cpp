@@ -6,6 +6,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/relative_error.h"
 #include "tests/support/small_vit.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna {
 namespace {
@@ -25,7 +26,7 @@ class Promises : public testing::Test {
  protected:
   explicit Promises(int threads = 2)
       : config_(test::small_config()),
-        queue_(engine::select_device("cpu"), threads),
+        queue_(test::test_device(), threads),
         vit_(queue_, config_, test::small_metadata(), test::small_tensors(config_, 7),
              kernels::DType::f32),
         image_(test::random_image(kHeight, kWidth, 1)) {
@@ -77,7 +78,7 @@ TEST_F(Promises, MemoryLimitChangesNoBit) {
   const std::size_t position = message.find("at least ");
   ASSERT_NE(position, std::string::npos) << message;
   limited.memory_limit = std::stoll(message.substr(position + 9));
-  engine::Queue fresh(engine::select_device("cpu"), queue_.num_threads());  // no scratch yet
+  engine::Queue fresh(test::test_device(), queue_.num_threads());  // no scratch yet
   const Explanation tight = Explainer(vit_, fresh).explain(view(), limited);
   EXPECT_EQ(tight.samples_at_a_time, 1);
   EXPECT_LE(tight.device_bytes, limited.memory_limit);
@@ -91,7 +92,7 @@ TEST_F(Promises, MemoryLimitChangesNoBit) {
 TEST_F(Promises, ThreadCountChangesNoBit) {
   const Explanation wanted = explain(request_);
   for (const int threads : {1, 3}) {
-    engine::Queue queue(engine::select_device("cpu"), threads);
+    engine::Queue queue(test::test_device(), threads);
     const model::Vit vit(queue, config_, test::small_metadata(), test::small_tensors(config_, 7),
                          kernels::DType::f32);
     expect_same_bits(Explainer(vit, queue).explain(view(), request_), wanted);
@@ -104,6 +105,28 @@ TEST_F(Promises, OtherImagesExplainedBeforeChangeNoBit) {
   const std::vector<float> other = test::random_image(72, 48, 2);
   explainer.explain({other.data(), 72, 48}, request_);
   expect_same_bits(explainer.explain(view(), request_), wanted);
+}
+
+/// Where the backend has graphs the second explanation is captured and the third replayed, also
+/// between pictures of another size and with labels that depend on the logits.
+TEST_F(Promises, ReplayedExplanationsEqualTheFirst) {
+  const std::vector<float> second = test::random_image(kHeight, kWidth, 3);
+  const std::vector<float> wide = test::random_image(24, 48, 4);
+  for (const auto kind : {LabelSelection::Kind::all, LabelSelection::Kind::predicted}) {
+    request_.labels = {kind, {}};
+    const auto alone = [&](const explain::ImageView& picture) {
+      return Explainer(vit_, queue_).explain(picture, request_);
+    };
+    const explain::ImageView pictures[] = {
+        view(), {second.data(), kHeight, kWidth}, {wide.data(), 24, 48}};
+    Explainer explainer(vit_, queue_);
+    for (const int picture : {0, 1, 0, 2, 1, 2, 0}) {
+      const Explanation again = explainer.explain(pictures[picture], request_);
+      const Explanation fresh = alone(pictures[picture]);
+      EXPECT_EQ(again.labels, fresh.labels);
+      expect_same_bits(again, fresh);
+    }
+  }
 }
 
 TEST_F(Promises, AllLabelsTogetherEqualEachAlone) {

@@ -10,9 +10,9 @@
 #include "explain/explainer.h"
 #include "model/checkpoint.h"
 #include "nlohmann/json.hpp"
-#include "tests/support/golden_device.h"
 #include "tests/support/relative_error.h"
 #include "tests/support/shared_path.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna {
 namespace {
@@ -43,7 +43,7 @@ double rank_correlation(std::span<const float> a, std::span<const float> b) {
 explain::Explanation explain_in(kernels::DType precision, const model::Checkpoint& checkpoint,
                                 const explain::ImageView& view,
                                 const explain::ExplainRequest& request) {
-  engine::Queue queue(test::golden_device(), 2);
+  engine::Queue queue(test::test_device(), 2);
   const model::Vit vit(queue, checkpoint.config, checkpoint.metadata, checkpoint.tensors,
                        precision);
   return explain::Explainer(vit, queue).explain(view, request);

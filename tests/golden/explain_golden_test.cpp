@@ -5,9 +5,9 @@
 #include <iostream>
 
 #include "explain/explainer.h"
-#include "tests/support/golden_device.h"
 #include "tests/support/golden_session.h"
 #include "tests/support/relative_error.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna {
 namespace {
@@ -109,7 +109,7 @@ TEST(ExplainGoldenReal, PretrainedVitTinyOnPhotographs) {
   VITSNNA_SHARED_OR_SKIP(weights_path, "data/vit_tiny/vit_tiny_patch16_224.safetensors");
   const engine::TensorFile golden = engine::read_safetensors(golden_path.string());
   const model::Checkpoint checkpoint = model::load_checkpoint(weights_path.string());
-  engine::Queue queue(test::golden_device(), 2);
+  engine::Queue queue(test::test_device(), 2);
   const model::Vit vit(queue, checkpoint.config, checkpoint.metadata, checkpoint.tensors,
                        kernels::DType::f32);
   explain::Explainer explainer(vit, queue);

@@ -1,4 +1,4 @@
-// A golden ViT on the CPU: what the golden tests run passes on.
+// A golden ViT on a device: what the golden tests run passes on.
 #pragma once
 
 #include <algorithm>
@@ -8,9 +8,9 @@
 #include "engine/queue.h"
 #include "model/backward.h"
 #include "model/forward.h"
-#include "tests/support/golden_device.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/shared_path.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna::test {
 
@@ -35,7 +35,7 @@ class GoldenSession {
   explicit GoldenSession(const std::filesystem::path& path,
                          kernels::DType precision = kernels::DType::f32, int threads = 2)
       : golden(load_golden_model(path)),
-        queue(golden_device(), threads),
+        queue(test_device(), threads),
         vit(queue, golden.checkpoint.config, golden.checkpoint.metadata, golden.checkpoint.tensors,
             precision),
         arena(&queue.backend(), kernels::index_t{256} << 20) {
