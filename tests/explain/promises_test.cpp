@@ -110,6 +110,9 @@ TEST_F(Promises, OtherImagesExplainedBeforeChangeNoBit) {
 /// Where the backend has graphs the second explanation is captured and the third replayed, also
 /// between pictures of another size and with labels that depend on the logits.
 TEST_F(Promises, ReplayedExplanationsEqualTheFirst) {
+  request_.methods = {Method::rollout, Method::snna, Method::attsg, Method::ig};
+  request_.samples = 2;
+  request_.integration_steps = 2;
   const std::vector<float> second = test::random_image(kHeight, kWidth, 3);
   const std::vector<float> wide = test::random_image(24, 48, 4);
   for (const auto kind : {LabelSelection::Kind::all, LabelSelection::Kind::predicted}) {
@@ -120,7 +123,7 @@ TEST_F(Promises, ReplayedExplanationsEqualTheFirst) {
     const explain::ImageView pictures[] = {
         view(), {second.data(), kHeight, kWidth}, {wide.data(), 24, 48}};
     Explainer explainer(vit_, queue_);
-    for (const int picture : {0, 1, 0, 2, 1, 2, 0}) {
+    for (const int picture : {0, 1, 0, 2, 2, 1}) {
       const Explanation again = explainer.explain(pictures[picture], request_);
       const Explanation fresh = alone(pictures[picture]);
       EXPECT_EQ(again.labels, fresh.labels);
