@@ -24,7 +24,11 @@ struct CapturedKey {
 
 class CapturedPasses {
  public:
-  enum class Way : std::uint8_t { eager, replayed };
+  enum class Way : std::uint8_t {
+    eager,     ///< launch by launch
+    captured,  ///< as a graph, made now: `record` was called
+    replayed,  ///< as a graph made before: `record` was not called
+  };
 
   /// Puts `record`'s work on the queue, directly or as a graph.
   template <class Record>
@@ -35,13 +39,14 @@ class CapturedPasses {
       if (engine::captures_graphs(queue) && !key.shape.given_noise) remember(key);
       return Way::eager;
     }
-    if (!entry->graph) {
+    const Way way = entry->graph ? Way::replayed : Way::captured;
+    if (way == Way::captured) {
       engine::GraphCapture capture(queue);
       record();
       entry->graph = capture.finish();
     }
     engine::launch(queue, *entry->graph);
-    return Way::replayed;
+    return way;
   }
   /// Whether run() with this key will replay (or capture) a graph.
   bool knows(const CapturedKey& key) { return find(key) != nullptr; }
