@@ -19,7 +19,7 @@ void* allocate(index_t bytes) {
   if (bytes < 0) throw Error("memory: " + std::to_string(bytes) + " bytes wanted");
   const auto size = static_cast<std::size_t>(cpu::round_up(bytes > 0 ? bytes : 1, alignment));
   void* memory = std::aligned_alloc(alignment, size);
-  if (!memory) throw Error("memory: " + std::to_string(bytes) + " bytes wanted, not available");
+  if (!memory) throw OutOfMemory("memory: " + std::to_string(bytes) + " bytes wanted, not available");
   return memory;
 }
 void deallocate(void* memory, index_t) noexcept { std::free(memory); }

@@ -53,8 +53,8 @@ void* allocate(index_t bytes) {
     (void)cudaGetLastError();
     index_t free_bytes = 0, total_bytes = 0;
     memory_info(free_bytes, total_bytes);
-    throw Error("GPU memory: " + std::to_string(bytes) + " bytes wanted, " +
-                std::to_string(free_bytes) + " free of " + std::to_string(total_bytes));
+    throw OutOfMemory("GPU memory: " + std::to_string(bytes) + " bytes wanted, " +
+                      std::to_string(free_bytes) + " free of " + std::to_string(total_bytes));
   }
   check(status, "allocating GPU memory");
   return memory;
@@ -69,7 +69,8 @@ void* allocate_pinned(index_t bytes) {
   const cudaError_t status = cudaHostAlloc(&memory, size, cudaHostAllocPortable);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    throw Error("pinned host memory: " + std::to_string(bytes) + " bytes wanted, not available");
+    throw OutOfMemory("pinned host memory: " + std::to_string(bytes) +
+                      " bytes wanted, not available");
   }
   check(status, "allocating pinned host memory");
   return memory;

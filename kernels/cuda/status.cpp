@@ -51,6 +51,7 @@ std::string failure_text(cudaError_t status, const std::string& what) {
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // told here; the next launch must not report it again
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(failure_text(status, what));
   throw Error(failure_text(status, what));
 }
 

@@ -11,7 +11,7 @@ namespace vitsnna::kernels::cuda {
 /// GPU's or the driver's), and CUDA's own name and text for it.
 std::string failure_text(cudaError_t status, const std::string& what);
 
-/// Throws Error with failure_text unless the status is success.
+/// Throws Error (OutOfMemory where that is the status) with failure_text unless it is success.
 void check(cudaError_t status, const char* what);
 
 }  // namespace vitsnna::kernels::cuda

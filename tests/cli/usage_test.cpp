@@ -46,6 +46,7 @@ TEST_F(CliWrongUsage, OptionsAreCheckedBeforeAnythingIsRead) {
       {{"--formulation", "mine"}, "--formulation"},
       {{"--precision", "fp64"}, "--precision"},
       {{"--device", "tpu"}, "--device"},
+      {{"--device", "simt"}, "--device"},
       {{"--threads", "0"}, "--threads"},
       {{"--memory-limit", "lots"}, "--memory-limit"},
       {{"--memory-limit", "99999999999G"}, "--memory-limit"},

@@ -24,7 +24,7 @@ void* allocate(index_t bytes) {
   const auto size = static_cast<std::size_t>(bytes > 0 ? bytes : 1);
   // Not aligned_alloc: its size has to be a multiple of the alignment, which would hide overruns.
   if (posix_memalign(&memory, alignment, size) != 0) {
-    throw Error("memory: " + std::to_string(bytes) + " bytes wanted, not available");
+    throw OutOfMemory("memory: " + std::to_string(bytes) + " bytes wanted, not available");
   }
   std::memset(memory, 0xff, size);  // NaN: fresh memory holds nothing that may be used
   return memory;
