@@ -226,7 +226,7 @@ std::vector<float> Explainer::cls_attention(const ImageView& image, index_t bloc
   return workspace_->planned(queue_, [&](engine::Arena& arena) {
     const model::PassContext pass{vit_, queue_, arena};
     const model::ForwardPass forward = plain_forward(pass, image, block + 1 < config.depth);
-    const Tensor rows = arena.allocate(DType::f32, {1, config.num_heads, forward.grid.tokens()});
+    const Tensor rows = arena.allocate(DType::f32, {1, config.num_heads, forward.grids.front().tokens()});
     model::cls_attention(pass, forward, block, rows);
     return download(queue_, rows);
   });

@@ -22,8 +22,8 @@ class BackwardRun {
       : layers_(context),
         pass_(pass),
         request_(request),
-        gradients_(pass.items * request.gradients),
-        tokens_(pass.grid.tokens()),
+        layout_(pass.layout),
+        gradients_(layout_.items() * request.gradients),
         width_(layers_.config.embed_dim),
         weight_gradients_(layers_, request.parameter_gradients) {
     check();
@@ -36,43 +36,60 @@ class BackwardRun {
     const bool below = request_.depth != BackwardRequest::Depth::last_block;
     if (below && request_.keep_attention_gradients) {
       for (index_t block = 0; block + 1 < depth; ++block) {
-        output_gradient(block) = layers_.allocate_operand({gradients_, tokens_, width_});
+        output_gradient(block) = layers_.allocate_operand(rows_of(width_));
       }
     }
-    const bool to_patches = request_.depth == BackwardRequest::Depth::patches;
-    if (to_patches) {
+    const bool to_embedding = request_.depth >= BackwardRequest::Depth::parameters;
+    if (request_.depth == BackwardRequest::Depth::patches) {
       const index_t patch = layers_.config.patch_size;
-      result_.patches_gradient =
-          layers_.allocate_f32({gradients_, tokens_ - 1, layers_.config.channels * patch * patch});
+      result_.patches_gradient = layers_.allocate_f32(
+          {gradients_, pass_.grids.front().tokens() - 1, layers_.config.channels * patch * patch});
     }
     const engine::ArenaScope scope(layers_.arena);
     features_gradient();
     last_block_rows();
     if (request_.at_block) request_.at_block(depth - 1, output_gradient(depth - 1));
-    if (!below || (depth == 1 && !to_patches)) return std::move(result_);
-    dx_ = layers_.allocate_f32({gradients_, tokens_, width_});
+    if (!below || (depth == 1 && !to_embedding)) return std::move(result_);
+    dx_ = layers_.allocate_f32(rows_of(width_));
     last_block_attention();
-    for (index_t block = depth - 2; block >= 0; --block) full_block(block, to_patches);
-    if (to_patches) embedding();
+    for (index_t block = depth - 2; block >= 0; --block) full_block(block, to_embedding);
+    if (!to_embedding) return std::move(result_);
+    for (std::size_t group = 0; group < pass_.grids.size(); ++group) embedding(group);
     return std::move(result_);
   }
 
  private:
   void check() const {
-    if (pass_.items != 1 && request_.gradients != 1) {
-      throw Error("backward: " + std::to_string(pass_.items) + " images with " +
+    if (layout_.items() != 1 && request_.gradients != 1) {
+      throw Error("backward: " + std::to_string(layout_.items()) + " images with " +
                   std::to_string(request_.gradients) + " gradients each, one of them must be 1");
     }
     if (request_.depth != BackwardRequest::Depth::last_block &&
         pass_.blocks.size() != layers_.config.depth - 1) {
       throw Error("backward: below the last block it wants a recorded forward");
     }
-    if (request_.parameter_gradients && (request_.depth != BackwardRequest::Depth::patches ||
-                                         request_.gradients != 1 || !pass_.patches)) {
-      throw Error(
-          "backward: parameter gradients want depth `patches`, one gradient an image, and "
-          "kept patches");
+    if (layout_.packed() && request_.depth == BackwardRequest::Depth::patches) {
+      throw Error("backward: the patches' gradient wants images of one size");
     }
+    if (request_.parameter_gradients && (request_.depth < BackwardRequest::Depth::parameters ||
+                                         request_.gradients != 1 || pass_.patches.empty())) {
+      throw Error(
+          "backward: parameter gradients want depth `parameters` or `patches`, one gradient an "
+          "image, and kept patches");
+    }
+  }
+
+  /// Shape of `columns` numbers a token and gradient.
+  engine::Shape rows_of(index_t columns) const {
+    return layout_.shape(columns, request_.gradients);
+  }
+  /// The group's part of such a tensor.
+  Tensor gradient_rows(const TokenLayout::Group& group, const Tensor& tensor) const {
+    return layout_.rows_of(group, tensor, request_.gradients);
+  }
+  /// The group's part of a tensor with one row an item and gradient.
+  Tensor gradient_items(const TokenLayout::Group& group, const Tensor& tensor) const {
+    return tensor.items(group.first_item, group.items * request_.gradients);
   }
 
   const BlockWeights& weights(index_t block) const {
@@ -100,6 +117,10 @@ class BackwardRun {
     layers_.ops.linear(layers_.queue.raw(), linear);
   }
 
+  void transposed(const Tensor& input, const LinearLayer& layer, const Tensor& output) const {
+    transposed(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
+  }
+
   void norm_backward(index_t items, index_t rows, ConstMatrix input, index_t input_items,
                      const NormLayer& norm, ConstMatrix gradient, Matrix input_gradient,
                      bool accumulate) const {
@@ -119,12 +140,17 @@ class BackwardRun {
     layers_.ops.layer_norm_backward(layers_.queue.raw(), backward);
   }
 
+  void norm_backward(const Tensor& input, const NormLayer& norm, const Tensor& gradient,
+                     const Tensor& input_gradient, bool accumulate) const {
+    norm_backward(gradient.shape[0], gradient.shape[1], input.matrix(), input.shape[0], norm,
+                  gradient.matrix(), input_gradient.matrix(), accumulate);
+  }
+
   /// The fp32 gradient rows as operands of a product: themselves in fp32, a rounded copy in bf16.
   Tensor as_operand(const Tensor& gradient) const {
     if (layers_.vit.precision() == DType::f32) return gradient;
     const Tensor copy = layers_.allocate_operand(gradient.shape);
-    layers_.copy(gradient.shape[0], gradient.shape[1], gradient.shape[2], gradient.matrix(),
-                 copy.matrix());
+    layers_.copy(gradient, copy);
     return copy;
   }
 
@@ -146,27 +172,26 @@ class BackwardRun {
     const LastBlockRecord& last = pass_.last;
     const BlockWeights& block = weights(layers_.config.depth - 1);
     middle_ = layers_.allocate_f32({gradients_, 1, width_});
-    norm_backward(gradients_, 1, last.output.matrix(), pass_.items, layers_.vit.weights().norm,
+    norm_backward(gradients_, 1, last.output.matrix(), layout_.items(), layers_.vit.weights().norm,
                   features_.rows_from(layers_.config.head_blocks - 1), middle_.matrix(), false);
     const engine::ArenaScope scope(layers_.arena);
-    mlp_backward(gradients_, 1, last.middle, last.pre_activation, block, middle_);
+    mlp_backward(last.middle, last.pre_activation, block, middle_);
     const Tensor operand = as_operand(middle_);
-    transposed(gradients_, 1, operand.matrix(), block.projection,
-               output_gradient(layers_.config.depth - 1).matrix());
-    weight_gradients_.linear(gradients_, 1, last.attended.matrix(), operand.matrix(),
-                             block.projection);
+    transposed(operand, block.projection, output_gradient(layers_.config.depth - 1));
+    weight_gradients_.linear(last.attended, operand, block.projection);
   }
 
-  /// gradient += d MLP(LN(middle)) / d middle, gradient (items, rows, d) on entry dL/d output.
-  void mlp_backward(index_t items, index_t rows, const Tensor& middle, const Tensor& pre_activation,
-                    const BlockWeights& block, const Tensor& gradient) const {
+  /// gradient += d MLP(LN(middle)) / d middle, gradient rows on entry dL/d output.
+  void mlp_backward(const Tensor& middle, const Tensor& pre_activation, const BlockWeights& block,
+                    const Tensor& gradient) const {
     const engine::ArenaScope scope(layers_.arena);
+    const index_t items = gradient.shape[0], rows = gradient.shape[1];
     const index_t hidden_width = layers_.config.mlp_hidden;
     const Tensor operand = as_operand(gradient);
     const Tensor hidden_gradient = layers_.allocate_operand({items, rows, hidden_width});
     transposed(items, rows, operand.matrix(), block.fc2, hidden_gradient.matrix(), pre_activation);
     const Tensor normalised_gradient = layers_.allocate_operand({items, rows, width_});
-    transposed(items, rows, hidden_gradient.matrix(), block.fc1, normalised_gradient.matrix());
+    transposed(hidden_gradient, block.fc1, normalised_gradient);
     if (weight_gradients_.wanted()) {
       const Tensor hidden = layers_.allocate_operand({items, rows, hidden_width});
       kernels::Gelu gelu;
@@ -176,123 +201,150 @@ class BackwardRun {
       gelu.input = pre_activation.matrix();
       gelu.output = hidden.matrix();
       layers_.ops.gelu(layers_.queue.raw(), gelu);
-      weight_gradients_.linear(items, rows, hidden.matrix(), operand.matrix(), block.fc2);
+      weight_gradients_.linear(hidden, operand, block.fc2);
       const Tensor normalised = layers_.allocate_operand({items, rows, width_});
-      layers_.layer_norm(items, rows, middle.matrix(), block.norm2, normalised.matrix());
-      weight_gradients_.linear(items, rows, normalised.matrix(), hidden_gradient.matrix(),
-                               block.fc1);
+      layers_.layer_norm(middle, block.norm2, normalised);
+      weight_gradients_.linear(normalised, hidden_gradient, block.fc1);
     }
-    norm_backward(items, rows, middle.matrix(), middle.shape[0], block.norm2,
-                  normalised_gradient.matrix(), gradient.matrix(), true);
+    norm_backward(middle, block.norm2, normalised_gradient, gradient, true);
   }
 
   void last_block_attention() {
     const LastBlockRecord& last = pass_.last;
-    const index_t index = layers_.config.depth - 1;
-    const BlockWeights& block = weights(index);
+    const BlockWeights& block = weights(layers_.config.depth - 1);
     const engine::ArenaScope scope(layers_.arena);
     const Tensor query_gradient = layers_.allocate_operand({gradients_, 1, width_});
-    const Tensor key_value_gradient = layers_.allocate_operand({gradients_, tokens_, 2 * width_});
-    kernels::AttentionBackward attention;
-    attention.shape = layers_.attention_shape(pass_.items, 1, tokens_);
-    attention.gradients = request_.gradients;
-    attention.query = last.query.matrix();
-    attention.key = last.key_value.columns_from(0);
-    attention.value = last.key_value.columns_from(width_);
-    attention.output = last.attended.matrix();
-    attention.log_sum_exp = last.log_sum_exp.f32();
-    attention.output_gradient = output_gradient(index).matrix();
-    attention.query_gradient = query_gradient.matrix();
-    attention.key_gradient = key_value_gradient.columns_from(0);
-    attention.value_gradient = key_value_gradient.columns_from(width_);
-    layers_.ops.attention_backward(layers_.queue.raw(), attention);
-    const Tensor normalised_gradient = layers_.allocate_f32({gradients_, tokens_, width_});
-    transposed(gradients_, tokens_, key_value_gradient.matrix(), block.key_value,
-               normalised_gradient.matrix());
-    transposed(gradients_, 1, query_gradient.matrix(), block.query, normalised_gradient.matrix(),
-               {}, true);
-    if (weight_gradients_.wanted()) {
-      const Tensor normalised = layers_.allocate_operand({gradients_, tokens_, width_});
-      layers_.layer_norm(gradients_, tokens_, last.input.matrix(), block.norm1,
-                         normalised.matrix());
-      weight_gradients_.linear(gradients_, tokens_, normalised.matrix(),
-                               key_value_gradient.matrix(), block.key_value);
-      weight_gradients_.linear(gradients_, 1, normalised.matrix(), query_gradient.matrix(),
-                               block.query);
+    const Tensor key_value_gradient = layers_.allocate_operand(rows_of(2 * width_));
+    for (const TokenLayout::Group& group : layout_.groups()) {
+      last_attention(group, query_gradient, key_value_gradient);
     }
-    norm_backward(gradients_, tokens_, last.input.matrix(), pass_.items, block.norm1,
-                  normalised_gradient.matrix(), dx_.matrix(), false);
-    kernels::CopyRows residual;  // the CLS row's residual around the attention
-    residual.items = gradients_;
-    residual.rows = 1;
-    residual.columns = width_;
-    residual.source = middle_.matrix();
-    residual.destination = dx_.matrix();
-    residual.accumulate = true;
-    layers_.ops.copy_rows(layers_.queue.raw(), residual);
+    const Tensor normalised_gradient = layers_.allocate_f32(rows_of(width_));
+    transposed(key_value_gradient, block.key_value, normalised_gradient);
+    for (const TokenLayout::Group& group : layout_.groups()) {
+      const Tensor query = gradient_items(group, query_gradient);
+      transposed(query.shape[0], 1, query.matrix(), block.query,
+                 gradient_rows(group, normalised_gradient).matrix(), {}, true);
+    }
+    if (weight_gradients_.wanted()) {
+      const Tensor normalised = layers_.allocate_operand(rows_of(width_));
+      layers_.layer_norm(last.input, block.norm1, normalised);
+      weight_gradients_.linear(normalised, key_value_gradient, block.key_value);
+      for (const TokenLayout::Group& group : layout_.groups()) {
+        weight_gradients_.linear(group.items, 1, layout_.rows_of(group, normalised).matrix(),
+                                 gradient_items(group, query_gradient).matrix(), block.query);
+      }
+    }
+    norm_backward(last.input, block.norm1, normalised_gradient, dx_, false);
+    for (const TokenLayout::Group& group : layout_.groups()) {
+      const Tensor middle = gradient_items(group, middle_);
+      kernels::CopyRows residual;  // the CLS row's residual around the attention
+      residual.items = middle.shape[0];
+      residual.rows = 1;
+      residual.columns = width_;
+      residual.source = middle.matrix();
+      residual.destination = gradient_rows(group, dx_).matrix();
+      residual.accumulate = true;
+      layers_.ops.copy_rows(layers_.queue.raw(), residual);
+    }
   }
 
-  void full_block(index_t index, bool to_patches) {
+  void last_attention(const TokenLayout::Group& group, const Tensor& query_gradient,
+                      const Tensor& key_value_gradient) {
+    const LastBlockRecord& last = pass_.last;
+    const Tensor key_value = layout_.rows_of(group, last.key_value);
+    const Tensor gradient = gradient_rows(group, key_value_gradient);
+    const auto cls_rows = [&](const Tensor& tensor) {
+      return tensor.items(group.first_item, group.items).matrix();
+    };
+    kernels::AttentionBackward attention;
+    attention.shape = layers_.attention_shape(group.items, 1, group.tokens);
+    attention.gradients = request_.gradients;
+    attention.query = cls_rows(last.query);
+    attention.key = key_value.columns_from(0);
+    attention.value = key_value.columns_from(width_);
+    attention.output = cls_rows(last.attended);
+    attention.log_sum_exp = last.log_sum_exp.items(group.first_item, group.items).f32();
+    attention.output_gradient =
+        gradient_items(group, output_gradient(layers_.config.depth - 1)).matrix();
+    attention.query_gradient = gradient_items(group, query_gradient).matrix();
+    attention.key_gradient = gradient.columns_from(0);
+    attention.value_gradient = gradient.columns_from(width_);
+    layers_.ops.attention_backward(layers_.queue.raw(), attention);
+  }
+
+  void full_block(index_t index, bool to_embedding) {
     const BlockRecord& record = pass_.blocks[index];
     const BlockWeights& block = weights(index);
     const index_t slot = layers_.config.head_blocks - (layers_.config.depth - index);
     if (slot >= 0) {  // the head also reads this block's CLS
       const Tensor& output =
           index + 2 < layers_.config.depth ? pass_.blocks[index + 1].input : pass_.last.input;
-      norm_backward(gradients_, 1, output.matrix(), pass_.items, layers_.vit.weights().norm,
-                    features_.rows_from(slot), dx_.matrix(), true);
+      for (const TokenLayout::Group& group : layout_.groups()) {
+        norm_backward(group.items * request_.gradients, 1, layout_.rows_of(group, output).matrix(),
+                      group.items, layers_.vit.weights().norm,
+                      gradient_items(group, features_).rows_from(slot),
+                      gradient_rows(group, dx_).matrix(), true);
+      }
     }
     block_mlp(record, block);
     const engine::ArenaScope scope(layers_.arena);
     if (!output_gradient(index)) {
-      attention_gradient_ = layers_.allocate_operand({gradients_, tokens_, width_});
+      attention_gradient_ = layers_.allocate_operand(rows_of(width_));
     } else {
       attention_gradient_ = output_gradient(index);
     }
     {
       const engine::ArenaScope operand_scope(layers_.arena);
       const Tensor operand = as_operand(dx_);
-      transposed(gradients_, tokens_, operand.matrix(), block.projection,
-                 attention_gradient_.matrix());
-      weight_gradients_.linear(gradients_, tokens_, record.attended.matrix(), operand.matrix(),
-                               block.projection);
+      transposed(operand, block.projection, attention_gradient_);
+      weight_gradients_.linear(record.attended, operand, block.projection);
     }
     const kernels::RelevanceRows* capture =
         request_.at_block ? request_.at_block(index, attention_gradient_) : nullptr;
-    if (index == 0 && !to_patches) {
+    if (index == 0 && !to_embedding) {
       if (capture) capture_alone(record, *capture);
     } else {
       block_attention(record, block, capture);
     }
   }
 
-  /// The MLP's part of a block, few items or gradients at a time to bound the hidden rows.
+  /// The MLP's part of a block, a slab at a time to bound the hidden rows.
   void block_mlp(const BlockRecord& record, const BlockWeights& block) {
     const engine::ArenaScope scope(layers_.arena);
-    const bool shared = pass_.items == 1;  // every gradient belongs to the same item
-    const index_t group = shared ? 1 : layers_.mlp_group(pass_.items, tokens_);
-    const Tensor pre_activation =
-        layers_.allocate_operand({group, tokens_, layers_.config.mlp_hidden});
-    for (index_t first = 0; first < gradients_; first += group) {
-      const index_t count = std::min(group, gradients_ - first);
-      const Tensor middle = shared ? record.middle : record.middle.items(first, count);
-      const Tensor pre = pre_activation.items(0, shared ? 1 : count);
-      if (!shared || first == 0) {
-        const engine::ArenaScope normalised_scope(layers_.arena);
-        const Tensor normalised = layers_.allocate_operand(middle.shape);
-        layers_.layer_norm(middle.shape[0], tokens_, middle.matrix(), block.norm2,
-                           normalised.matrix());
-        layers_.linear(middle.shape[0], tokens_, normalised.matrix(), block.fc1, pre.matrix());
-      }
-      mlp_backward(count, tokens_, middle, pre, block, dx_.items(first, count));
+    const bool shared = request_.gradients > 1;  // every gradient belongs to the one item
+    const index_t units = layout_.slab_units(request_.gradients);
+    const index_t rows = layout_.rows_of_unit();
+    const index_t slab = shared ? 1 : layers_.mlp_slab(units, rows);
+    Tensor recomputed;
+    if (!record.pre_activation) {
+      recomputed = layers_.allocate_operand({slab, rows, layers_.config.mlp_hidden});
     }
+    for (index_t first = 0; first < units; first += slab) {
+      const index_t count = std::min(slab, units - first);
+      const Tensor middle = shared ? record.middle : layout_.slab(record.middle, first, count);
+      Tensor pre;
+      if (record.pre_activation) {
+        pre = shared ? record.pre_activation : layout_.slab(record.pre_activation, first, count);
+      } else {
+        pre = layout_.slab(recomputed, 0, count);
+        if (!shared || first == 0) pre_activation(middle, block, pre);
+      }
+      mlp_backward(middle, pre, block, layout_.slab(dx_, first, count));
+    }
+  }
+
+  void pre_activation(const Tensor& middle, const BlockWeights& block, const Tensor& output) const {
+    const engine::ArenaScope scope(layers_.arena);
+    const Tensor normalised = layers_.allocate_operand(middle.shape);
+    layers_.layer_norm(middle, block.norm2, normalised);
+    layers_.linear(normalised, block.fc1, output);
   }
 
   void capture_alone(const BlockRecord& record, const kernels::RelevanceRows& capture) const {
     kernels::RelevanceRows rows = capture;
     rows.heads = layers_.config.num_heads;
     rows.head_dim = layers_.config.head_dim();
-    rows.num_tokens = tokens_;
+    rows.num_tokens = pass_.grids.front().tokens();
     rows.gradients = request_.gradients;
     rows.query = record.query_key_value.columns_from(0);
     rows.key = record.query_key_value.columns_from(width_);
@@ -304,55 +356,66 @@ class BackwardRun {
 
   void block_attention(const BlockRecord& record, const BlockWeights& block,
                        const kernels::RelevanceRows* capture) {
-    const Tensor qkv_gradient = layers_.allocate_operand({gradients_, tokens_, 3 * width_});
-    kernels::AttentionBackward attention;
-    attention.shape = layers_.attention_shape(pass_.items, tokens_, tokens_);
-    attention.gradients = request_.gradients;
-    attention.query = record.query_key_value.columns_from(0);
-    attention.key = record.query_key_value.columns_from(width_);
-    attention.value = record.query_key_value.columns_from(2 * width_);
-    attention.output = record.attended.matrix();
-    attention.log_sum_exp = record.log_sum_exp.f32();
-    attention.output_gradient = attention_gradient_.matrix();
-    attention.query_gradient = qkv_gradient.columns_from(0);
-    attention.key_gradient = qkv_gradient.columns_from(width_);
-    attention.value_gradient = qkv_gradient.columns_from(2 * width_);
-    attention.capture = capture;
-    layers_.ops.attention_backward(layers_.queue.raw(), attention);
-    const Tensor normalised_gradient = layers_.allocate_operand({gradients_, tokens_, width_});
-    transposed(gradients_, tokens_, qkv_gradient.matrix(), block.query_key_value,
-               normalised_gradient.matrix());
-    if (weight_gradients_.wanted()) {
-      const Tensor normalised = layers_.allocate_operand({gradients_, tokens_, width_});
-      layers_.layer_norm(gradients_, tokens_, record.input.matrix(), block.norm1,
-                         normalised.matrix());
-      weight_gradients_.linear(gradients_, tokens_, normalised.matrix(), qkv_gradient.matrix(),
-                               block.query_key_value);
+    const Tensor qkv_gradient = layers_.allocate_operand(rows_of(3 * width_));
+    for (const TokenLayout::Group& group : layout_.groups()) {
+      group_attention(group, record, qkv_gradient, capture);
     }
-    norm_backward(gradients_, tokens_, record.input.matrix(), pass_.items, block.norm1,
-                  normalised_gradient.matrix(), dx_.matrix(), true);
+    const Tensor normalised_gradient = layers_.allocate_operand(rows_of(width_));
+    transposed(qkv_gradient, block.query_key_value, normalised_gradient);
+    if (weight_gradients_.wanted()) {
+      const Tensor normalised = layers_.allocate_operand(rows_of(width_));
+      layers_.layer_norm(record.input, block.norm1, normalised);
+      weight_gradients_.linear(normalised, qkv_gradient, block.query_key_value);
+    }
+    norm_backward(record.input, block.norm1, normalised_gradient, dx_, true);
   }
 
-  void embedding() {
+  void group_attention(const TokenLayout::Group& group, const BlockRecord& record,
+                       const Tensor& qkv_gradient, const kernels::RelevanceRows* capture) {
+    const Tensor rows = layout_.rows_of(group, record.query_key_value);
+    const Tensor gradient = gradient_rows(group, qkv_gradient);
+    kernels::AttentionBackward attention;
+    attention.shape = layers_.attention_shape(group.items, group.tokens, group.tokens);
+    attention.gradients = request_.gradients;
+    attention.query = rows.columns_from(0);
+    attention.key = rows.columns_from(width_);
+    attention.value = rows.columns_from(2 * width_);
+    attention.output = layout_.rows_of(group, record.attended).matrix();
+    attention.log_sum_exp = record.log_sum_exp.f32() + group.first_row * layers_.config.num_heads;
+    attention.output_gradient = gradient_rows(group, attention_gradient_).matrix();
+    attention.query_gradient = gradient.columns_from(0);
+    attention.key_gradient = gradient.columns_from(width_);
+    attention.value_gradient = gradient.columns_from(2 * width_);
+    attention.capture = capture;
+    layers_.ops.attention_backward(layers_.queue.raw(), attention);
+  }
+
+  void embedding(std::size_t index) {
     const engine::ArenaScope scope(layers_.arena);
-    Tensor operand = as_operand(dx_);
-    transposed(gradients_, tokens_ - 1, operand.rows_from(1), layers_.vit.weights().patch_embedding,
-               result_.patches_gradient.matrix());
+    const TokenLayout::Group& group = layout_.groups()[index];
+    const Tensor gradient = gradient_rows(group, dx_);
+    const Tensor operand = as_operand(gradient);
+    const LinearLayer& layer = layers_.vit.weights().patch_embedding;
+    if (result_.patches_gradient) {
+      transposed(gradient.shape[0], group.tokens - 1, operand.rows_from(1), layer,
+                 result_.patches_gradient.matrix());
+    }
     if (!weight_gradients_.wanted()) return;
-    weight_gradients_.linear(gradients_, tokens_ - 1, pass_.patches.matrix(), operand.rows_from(1),
-                             layers_.vit.weights().patch_embedding);
-    weight_gradients_.embedding(pass_.grid, gradients_, dx_);
+    weight_gradients_.linear(group.items, group.tokens - 1, pass_.patches[index].matrix(),
+                             operand.rows_from(1), layer);
+    weight_gradients_.embedding(pass_.grids[index], group.items, gradient);
   }
 
   Layers layers_;
   const ForwardPass& pass_;
   const BackwardRequest& request_;
-  index_t gradients_, tokens_, width_;
+  const TokenLayout& layout_;
+  index_t gradients_, width_;
   WeightGradients weight_gradients_;
   BackwardPass result_;
   Tensor features_;            ///< dL/d features
   Tensor middle_;              ///< dL/dx' of the last block's CLS row
-  Tensor dx_;                  ///< dL/dx of the residual stream, (gradients, tokens, d)
+  Tensor dx_;                  ///< dL/dx of the residual stream, token rows of d
   Tensor attention_gradient_;  ///< dO of the block in hand
 };
 

@@ -2,7 +2,8 @@
 // attention output, at the patch rows, and at the parameters.
 //
 // Several gradients of one image (its labels) share the forward and every recomputation. Gradient
-// rows are ordered (item, gradient); either `items` of the pass or `gradients` must be 1.
+// rows are ordered (item, gradient); either `items` of the pass or `gradients` must be 1. A pass
+// over images of several sizes has one gradient an image.
 #pragma once
 
 #include <functional>
@@ -21,7 +22,8 @@ struct BackwardRequest {
   enum class Depth : std::uint8_t {
     last_block,  ///< dO of the last block only
     attention,   ///< dO of every block
-    patches,     ///< and the gradient at the patch rows (and at parameters)
+    parameters,  ///< and the gradient at every parameter
+    patches,     ///< and at the patch rows
   };
   Depth depth = Depth::last_block;
 
@@ -33,15 +35,18 @@ struct BackwardRequest {
   std::function<const kernels::RelevanceRows*(index_t block, const Tensor& output_gradient)>
       at_block;
 
-  /// Parameter gradients are ADDED here (depth `patches`, gradients == 1, patches kept); or null.
+  /// Parameter gradients are ADDED here (depth `parameters` or `patches`, gradients == 1, patches
+  /// kept); or null.
   const Parameters* parameter_gradients = nullptr;
 };
 
 struct BackwardPass {
-  /// dO per block: (items * gradients, tokens, d); the last block's (items * gradients, 1, d).
+  /// dO per block: token rows of d, (items * gradients, tokens, d) where the images have one size;
+  /// the last block's (items * gradients, 1, d).
   /// Without keep_attention_gradients only the last entry is set.
   std::vector<Tensor> attention_output_gradient;
-  Tensor patches_gradient;  ///< (items * gradients, patches, channels p p) fp32
+  /// (items * gradients, patches, channels p p) fp32; images of one size only.
+  Tensor patches_gradient;
 };
 
 BackwardPass backward(const PassContext& context, const ForwardPass& pass,

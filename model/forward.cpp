@@ -26,40 +26,44 @@ BlockMask mask_of(const ForwardInput& input, index_t block) {
 
 class ForwardRun {
  public:
-  ForwardRun(const PassContext& context, const GridEmbedding& grid, const ForwardInput& input,
-             index_t items, const ForwardKeep& keep)
+  ForwardRun(const PassContext& context, std::span<const ImageGroup> groups,
+             const ForwardKeep& keep)
       : layers_(context),
-        input_(input),
+        groups_(groups),
         keep_(keep),
-        items_(items),
-        tokens_(grid.tokens()),
         width_(layers_.config.embed_dim),
-        pass_(context.arena) {
-    pass_.items = items;
-    pass_.grid = grid;
-    pass_.height = input.images.height;
-    pass_.width = input.images.width;
+        pass_(context.arena),
+        layout_(pass_.layout) {
+    for (const ImageGroup& group : groups) {
+      layout_.add(group.items, group.grid.tokens());
+      pass_.grids.push_back(group.grid);
+    }
   }
 
   ForwardPass run() {
     const VitConfig& config = layers_.config;
+    const index_t items = layout_.items();
     // What outlives the blocks comes first, so that the rest can be given back.
-    pass_.features = layers_.allocate_f32({items_, config.head_blocks, width_});
-    if (config.has_head()) pass_.logits = layers_.allocate_f32({items_, config.num_classes});
+    pass_.features = layers_.allocate_f32({items, config.head_blocks, width_});
+    if (config.has_head()) pass_.logits = layers_.allocate_f32({items, config.num_classes});
     allocate_last();
-    const index_t patch_columns = config.channels * config.patch_size * config.patch_size;
-    if (keep_.patches)
-      pass_.patches = layers_.allocate_operand({items_, tokens_ - 1, patch_columns});
+    if (keep_.patches) {
+      for (const ImageGroup& group : groups_) pass_.patches.push_back(allocate_patches(group));
+    }
     const index_t mark = layers_.arena.mark();
-    Tensor x = layers_.allocate_f32({items_, tokens_, width_});
-    embed(x, patch_columns);
+    Tensor x = layers_.allocate_f32(layout_.shape(width_));
+    for (std::size_t group = 0; group < groups_.size(); ++group) embed(x, group);
     for (index_t block = 0; block + 1 < config.depth; ++block) {
       x = keep_.record ? recorded_block(x, block) : block_in_place(x, block);
       const index_t slot = config.head_blocks - (config.depth - block);
-      if (slot >= 0) feature(x.matrix(), slot);
+      if (slot < 0) continue;
+      for (const TokenLayout::Group& group : layout_.groups()) {
+        feature(group, layout_.rows_of(group, x).matrix(), slot);
+      }
     }
     last_block(x);
-    feature(pass_.last.output.matrix(), config.head_blocks - 1);
+    layers_.layer_norm(items, 1, pass_.last.output.matrix(), layers_.vit.weights().norm,
+                       pass_.features.rows_from(config.head_blocks - 1));
     if (keep_.record) {
       pass_.last.input = x;
     } else {
@@ -69,7 +73,7 @@ class ForwardRun {
       kernels::ConstMatrix features{pass_.features.data, DType::f32, config.head_blocks * width_,
                                     config.head_blocks * width_};
       kernels::Matrix logits{pass_.logits.data, DType::f32, config.num_classes, config.num_classes};
-      layers_.linear(items_, 1, features, layers_.vit.weights().head, logits);
+      layers_.linear(items, 1, features, layers_.vit.weights().head, logits);
     }
     return std::move(pass_);
   }
@@ -78,77 +82,98 @@ class ForwardRun {
   const BlockWeights& weights(index_t block) const {
     return layers_.vit.weights().blocks[static_cast<std::size_t>(block)];
   }
+  const ForwardInput& input_of(const TokenLayout::Group& group) const {
+    return groups_[static_cast<std::size_t>(&group - layout_.groups().data())].input;
+  }
 
   void allocate_last() {
     LastBlockRecord& last = pass_.last;
-    last.query = layers_.allocate_operand({items_, 1, width_});
-    last.key_value = layers_.allocate_operand({items_, tokens_, 2 * width_});
-    last.log_sum_exp = layers_.allocate_f32({items_, layers_.config.num_heads, 1});
-    last.attended = layers_.allocate_operand({items_, 1, width_});
-    last.middle = layers_.allocate_f32({items_, 1, width_});
-    last.pre_activation = layers_.allocate_operand({items_, 1, layers_.config.mlp_hidden});
-    last.output = layers_.allocate_f32({items_, 1, width_});
+    const index_t items = layout_.items();
+    last.query = layers_.allocate_operand({items, 1, width_});
+    last.key_value = layers_.allocate_operand(layout_.shape(2 * width_));
+    last.log_sum_exp = layers_.allocate_f32({items, layers_.config.num_heads, 1});
+    last.attended = layers_.allocate_operand({items, 1, width_});
+    last.middle = layers_.allocate_f32({items, 1, width_});
+    last.pre_activation = layers_.allocate_operand({items, 1, layers_.config.mlp_hidden});
+    last.output = layers_.allocate_f32({items, 1, width_});
   }
 
-  void embed(const Tensor& x, index_t patch_columns) {
+  Tensor allocate_patches(const ImageGroup& group) const {
+    const VitConfig& config = layers_.config;
+    return layers_.allocate_operand({group.items, group.grid.tokens() - 1,
+                                     config.channels * config.patch_size * config.patch_size});
+  }
+
+  void embed(const Tensor& x, std::size_t index) {
+    const ImageGroup& group = groups_[index];
     const engine::ArenaScope scope(layers_.arena);
-    const Tensor patches = keep_.patches
-                               ? pass_.patches
-                               : layers_.allocate_operand({items_, tokens_ - 1, patch_columns});
-    kernels::Patchify patchify = input_.images;
-    patchify.items = items_;
+    const Tensor patches = keep_.patches ? pass_.patches[index] : allocate_patches(group);
+    const Tensor rows = layout_.rows_of(layout_.groups()[index], x);
+    kernels::Patchify patchify = group.input.images;
+    patchify.items = group.items;
     patchify.channels = layers_.config.channels;
     patchify.patch_size = layers_.config.patch_size;
-    patchify.grid_height = pass_.grid.height;
-    patchify.grid_width = pass_.grid.width;
+    patchify.grid_height = group.grid.height;
+    patchify.grid_width = group.grid.width;
     patchify.patches = patches.matrix();
     layers_.ops.patchify(layers_.queue.raw(), patchify);
-    layers_.linear(items_, tokens_ - 1, patches.matrix(), layers_.vit.weights().patch_embedding,
-                   x.rows_from(1));
+    layers_.linear(group.items, group.grid.tokens() - 1, patches.matrix(),
+                   layers_.vit.weights().patch_embedding, rows.rows_from(1));
     kernels::AssembleTokens assemble;
-    assemble.items = items_;
-    assemble.num_patches = tokens_ - 1;
+    assemble.items = group.items;
+    assemble.num_patches = group.grid.tokens() - 1;
     assemble.embed_dim = width_;
-    assemble.tokens = x.f32();
+    assemble.tokens = rows.f32();
     assemble.cls_token = layers_.vit.weights().cls_token;
-    assemble.position = pass_.grid.position.f32();
-    assemble.patch_keep = input_.token_keep;
+    assemble.position = group.grid.position.f32();
+    assemble.patch_keep = group.input.token_keep;
     layers_.ops.assemble_tokens(layers_.queue.raw(), assemble);
   }
 
-  /// CLS row of a block's output, normalised, into its slot of the features.
-  void feature(kernels::ConstMatrix x, index_t slot) {
-    layers_.layer_norm(items_, 1, x, layers_.vit.weights().norm, pass_.features.rows_from(slot));
+  /// CLS rows of a block's output, normalised, into their slot of the features.
+  void feature(const TokenLayout::Group& group, kernels::ConstMatrix x, index_t slot) {
+    layers_.layer_norm(group.items, 1, x, layers_.vit.weights().norm,
+                       pass_.features.items(group.first_item, group.items).rows_from(slot));
   }
 
   void attend(const Tensor& query_key_value, const Tensor& attended, float* log_sum_exp,
-              const BlockMask& mask) {
-    kernels::AttentionForward attention;
-    attention.shape = layers_.attention_shape(items_, tokens_, tokens_);
-    attention.query = query_key_value.columns_from(0);
-    attention.key = query_key_value.columns_from(width_);
-    attention.value = query_key_value.columns_from(2 * width_);
-    attention.output = attended.matrix();
-    attention.log_sum_exp = log_sum_exp;
-    attention.key_keep = mask.key_keep;
-    attention.query_keep = mask.query_keep;
-    layers_.ops.attention_forward(layers_.queue.raw(), attention);
+              index_t block) {
+    for (const TokenLayout::Group& group : layout_.groups()) {
+      const Tensor rows = layout_.rows_of(group, query_key_value);
+      const BlockMask mask = mask_of(input_of(group), block);
+      kernels::AttentionForward attention;
+      attention.shape = layers_.attention_shape(group.items, group.tokens, group.tokens);
+      attention.query = rows.columns_from(0);
+      attention.key = rows.columns_from(width_);
+      attention.value = rows.columns_from(2 * width_);
+      attention.output = layout_.rows_of(group, attended).matrix();
+      if (log_sum_exp) {
+        attention.log_sum_exp = log_sum_exp + group.first_row * layers_.config.num_heads;
+      }
+      attention.key_keep = mask.key_keep;
+      attention.query_keep = mask.query_keep;
+      layers_.ops.attention_forward(layers_.queue.raw(), attention);
+    }
   }
 
   /// output += MLP(LN(middle)), where output already holds middle.
-  void mlp(const Tensor& middle, const Tensor& output, const BlockWeights& block) {
+  void mlp(const Tensor& middle, const Tensor& output, const BlockWeights& block,
+           const Tensor& pre_activation = {}) {
     const engine::ArenaScope scope(layers_.arena);
-    const index_t group = layers_.mlp_group(items_, tokens_);
-    const Tensor normalised = layers_.allocate_operand({group, tokens_, width_});
-    const Tensor hidden = layers_.allocate_operand({group, tokens_, layers_.config.mlp_hidden});
-    for (index_t first = 0; first < items_; first += group) {
-      const index_t count = std::min(group, items_ - first);
-      layers_.layer_norm(count, tokens_, middle.items(first, count).matrix(), block.norm2,
-                         normalised.matrix());
-      layers_.linear(count, tokens_, normalised.matrix(), block.fc1, hidden.matrix(),
-                     Epilogue::gelu);
-      layers_.linear_add(count, tokens_, hidden.matrix(), block.fc2,
-                         output.items(first, count).matrix());
+    const index_t units = layout_.slab_units();
+    const index_t slab = layers_.mlp_slab(units, layout_.rows_of_unit());
+    const index_t rows = layout_.rows_of_unit();
+    const Tensor all_normalised = layers_.allocate_operand({slab, rows, width_});
+    const Tensor all_hidden = layers_.allocate_operand({slab, rows, layers_.config.mlp_hidden});
+    for (index_t first = 0; first < units; first += slab) {
+      const index_t count = std::min(slab, units - first);
+      const Tensor input = layout_.slab(middle, first, count);
+      const Tensor normalised = layout_.slab(all_normalised, 0, count);
+      const Tensor hidden = layout_.slab(all_hidden, 0, count);
+      layers_.layer_norm(input, block.norm2, normalised);
+      layers_.mlp_hidden(normalised, block.fc1, hidden,
+                         pre_activation ? layout_.slab(pre_activation, first, count) : Tensor{});
+      layers_.linear_add(hidden, block.fc2, layout_.slab(output, first, count));
     }
   }
 
@@ -156,13 +181,12 @@ class ForwardRun {
     const BlockWeights& block = weights(index);
     {
       const engine::ArenaScope scope(layers_.arena);
-      const Tensor normalised = layers_.allocate_operand({items_, tokens_, width_});
-      const Tensor query_key_value = layers_.allocate_operand({items_, tokens_, 3 * width_});
-      layers_.layer_norm(items_, tokens_, x.matrix(), block.norm1, normalised.matrix());
-      layers_.linear(items_, tokens_, normalised.matrix(), block.query_key_value,
-                     query_key_value.matrix());
-      attend(query_key_value, normalised, nullptr, mask_of(input_, index));
-      layers_.linear_add(items_, tokens_, normalised.matrix(), block.projection, x.matrix());
+      const Tensor normalised = layers_.allocate_operand(layout_.shape(width_));
+      const Tensor query_key_value = layers_.allocate_operand(layout_.shape(3 * width_));
+      layers_.layer_norm(x, block.norm1, normalised);
+      layers_.linear(normalised, block.query_key_value, query_key_value);
+      attend(query_key_value, normalised, nullptr, index);
+      layers_.linear_add(normalised, block.projection, x);
     }
     mlp(x, x, block);
     return x;
@@ -172,74 +196,76 @@ class ForwardRun {
     const BlockWeights& block = weights(index);
     BlockRecord& record = pass_.blocks.push();
     record.input = x;
-    record.query_key_value = layers_.allocate_operand({items_, tokens_, 3 * width_});
-    record.log_sum_exp = layers_.allocate_f32({items_, layers_.config.num_heads, tokens_});
-    record.attended = layers_.allocate_operand({items_, tokens_, width_});
-    record.middle = layers_.allocate_f32({items_, tokens_, width_});
-    const Tensor output = layers_.allocate_f32({items_, tokens_, width_});
+    record.query_key_value = layers_.allocate_operand(layout_.shape(3 * width_));
+    record.log_sum_exp = layers_.allocate_f32({layout_.rows(), layers_.config.num_heads});
+    record.attended = layers_.allocate_operand(layout_.shape(width_));
+    record.middle = layers_.allocate_f32(layout_.shape(width_));
+    if (keep_.pre_activations) {
+      record.pre_activation = layers_.allocate_operand(layout_.shape(layers_.config.mlp_hidden));
+    }
+    const Tensor output = layers_.allocate_f32(layout_.shape(width_));
     {
       const engine::ArenaScope scope(layers_.arena);
-      const Tensor normalised = layers_.allocate_operand({items_, tokens_, width_});
-      layers_.layer_norm(items_, tokens_, x.matrix(), block.norm1, normalised.matrix());
-      layers_.linear(items_, tokens_, normalised.matrix(), block.query_key_value,
-                     record.query_key_value.matrix());
+      const Tensor normalised = layers_.allocate_operand(layout_.shape(width_));
+      layers_.layer_norm(x, block.norm1, normalised);
+      layers_.linear(normalised, block.query_key_value, record.query_key_value);
     }
-    attend(record.query_key_value, record.attended, record.log_sum_exp.f32(),
-           mask_of(input_, index));
-    layers_.copy(items_, tokens_, width_, x.matrix(), record.middle.matrix());
-    layers_.linear_add(items_, tokens_, record.attended.matrix(), block.projection,
-                       record.middle.matrix());
-    layers_.copy(items_, tokens_, width_, record.middle.matrix(), output.matrix());
-    mlp(record.middle, output, block);
+    attend(record.query_key_value, record.attended, record.log_sum_exp.f32(), index);
+    layers_.copy(x, record.middle);
+    layers_.linear_add(record.attended, block.projection, record.middle);
+    layers_.copy(record.middle, output);
+    mlp(record.middle, output, block, record.pre_activation);
     return output;
   }
 
   void last_block(const Tensor& x) {
-    const index_t index = layers_.config.depth - 1;
-    const BlockWeights& block = weights(index);
+    const BlockWeights& block = weights(layers_.config.depth - 1);
     const LastBlockRecord& last = pass_.last;
     {
       const engine::ArenaScope scope(layers_.arena);
-      const Tensor normalised = layers_.allocate_operand({items_, tokens_, width_});
-      layers_.layer_norm(items_, tokens_, x.matrix(), block.norm1, normalised.matrix());
-      layers_.linear(items_, 1, normalised.matrix(), block.query, last.query.matrix());
-      layers_.linear(items_, tokens_, normalised.matrix(), block.key_value,
-                     last.key_value.matrix());
+      const Tensor normalised = layers_.allocate_operand(layout_.shape(width_));
+      layers_.layer_norm(x, block.norm1, normalised);
+      for (const TokenLayout::Group& group : layout_.groups()) {
+        layers_.linear(group.items, 1, layout_.rows_of(group, normalised).matrix(), block.query,
+                       last.query.items(group.first_item, group.items).matrix());
+      }
+      layers_.linear(normalised, block.key_value, last.key_value);
     }
-    kernels::AttentionForward attention;
-    attention.shape = layers_.attention_shape(items_, 1, tokens_);
-    attention.query = last.query.matrix();
-    attention.key = last.key_value.columns_from(0);
-    attention.value = last.key_value.columns_from(width_);
-    attention.output = last.attended.matrix();
-    attention.log_sum_exp = last.log_sum_exp.f32();
-    attention.key_keep = mask_of(input_, index).key_keep;  // the CLS query itself is never masked
-    layers_.ops.attention_forward(layers_.queue.raw(), attention);
-    layers_.copy(items_, 1, width_, x.matrix(), last.middle.matrix());
-    layers_.linear_add(items_, 1, last.attended.matrix(), block.projection, last.middle.matrix());
-    layers_.copy(items_, 1, width_, last.middle.matrix(), last.output.matrix());
+    for (const TokenLayout::Group& group : layout_.groups()) last_attention(group, x);
+    layers_.linear_add(last.attended, block.projection, last.middle);
+    layers_.copy(last.middle, last.output);
     const engine::ArenaScope scope(layers_.arena);
-    const Tensor normalised = layers_.allocate_operand({items_, 1, width_});
-    const Tensor hidden = layers_.allocate_operand({items_, 1, layers_.config.mlp_hidden});
-    layers_.layer_norm(items_, 1, last.middle.matrix(), block.norm2, normalised.matrix());
-    kernels::Linear fc1;
-    fc1.items = items_;
-    fc1.rows = 1;
-    fc1.input = normalised.matrix();
-    fc1.weight = block.fc1.forward;
-    fc1.bias = block.fc1.bias;
-    fc1.epilogue = Epilogue::gelu;
-    fc1.output = hidden.matrix();
-    fc1.pre_activation = last.pre_activation.matrix();
-    layers_.ops.linear(layers_.queue.raw(), fc1);
-    layers_.linear_add(items_, 1, hidden.matrix(), block.fc2, last.output.matrix());
+    const Tensor normalised = layers_.allocate_operand({layout_.items(), 1, width_});
+    const Tensor hidden = layers_.allocate_operand({layout_.items(), 1, layers_.config.mlp_hidden});
+    layers_.layer_norm(last.middle, block.norm2, normalised);
+    layers_.mlp_hidden(normalised, block.fc1, hidden, last.pre_activation);
+    layers_.linear_add(hidden, block.fc2, last.output);
+  }
+
+  /// The CLS query's attention, and its residual's row.
+  void last_attention(const TokenLayout::Group& group, const Tensor& x) {
+    const LastBlockRecord& last = pass_.last;
+    const Tensor key_value = layout_.rows_of(group, last.key_value);
+    kernels::AttentionForward attention;
+    attention.shape = layers_.attention_shape(group.items, 1, group.tokens);
+    attention.query = last.query.items(group.first_item, group.items).matrix();
+    attention.key = key_value.columns_from(0);
+    attention.value = key_value.columns_from(width_);
+    attention.output = last.attended.items(group.first_item, group.items).matrix();
+    attention.log_sum_exp = last.log_sum_exp.items(group.first_item, group.items).f32();
+    // The CLS query itself is never masked.
+    attention.key_keep = mask_of(input_of(group), layers_.config.depth - 1).key_keep;
+    layers_.ops.attention_forward(layers_.queue.raw(), attention);
+    layers_.copy(group.items, 1, width_, layout_.rows_of(group, x).matrix(),
+                 last.middle.items(group.first_item, group.items).matrix());
   }
 
   Layers layers_;
-  const ForwardInput& input_;
+  std::span<const ImageGroup> groups_;
   ForwardKeep keep_;
-  index_t items_, tokens_, width_;
+  index_t width_;
   ForwardPass pass_;
+  TokenLayout& layout_;
 };
 
 }  // namespace
@@ -275,7 +301,14 @@ GridEmbedding embed_grid(const PassContext& context, index_t image_height, index
 
 ForwardPass forward(const PassContext& context, const GridEmbedding& grid,
                     const ForwardInput& input, index_t items, const ForwardKeep& keep) {
-  return ForwardRun(context, grid, input, items, keep).run();
+  const ImageGroup group{grid, input, items};
+  return forward(context, std::span(&group, 1), keep);
+}
+
+ForwardPass forward(const PassContext& context, std::span<const ImageGroup> groups,
+                    const ForwardKeep& keep) {
+  if (groups.empty()) throw Error("forward: no images");
+  return ForwardRun(context, groups, keep).run();
 }
 
 void cls_attention(const PassContext& context, const ForwardPass& pass, index_t block,
@@ -283,7 +316,7 @@ void cls_attention(const PassContext& context, const ForwardPass& pass, index_t 
   const Layers layers(context);
   const index_t width = layers.config.embed_dim;
   kernels::AttentionProbabilities rows;
-  rows.shape = layers.attention_shape(pass.items, 1, pass.grid.tokens());
+  rows.shape = layers.attention_shape(pass.layout.items(), 1, pass.grids.front().tokens());
   if (block == layers.config.depth - 1) {
     rows.query = pass.last.query.matrix();
     rows.key = pass.last.key_value.columns_from(0);

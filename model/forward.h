@@ -4,13 +4,14 @@
 // 3), so of its other tokens only keys and values are wanted.
 #pragma once
 
+#include <span>
+
 #include "engine/arena.h"
 #include "engine/tape.h"
+#include "model/token_layout.h"
 #include "model/vit.h"
 
 namespace vitsnna::model {
-
-using engine::Tensor;
 
 /// Where a pass runs: the weights, the queue, and the arena that everything is cut from.
 struct PassContext {
@@ -37,13 +38,21 @@ struct ForwardInput {
   bool attention_mask_first_block = false;
 };
 
-/// What a block but the last keeps.
+/// Images of one size in a pass.
+struct ImageGroup {
+  GridEmbedding grid;
+  ForwardInput input;
+  index_t items = 0;
+};
+
+/// What a block but the last keeps. Token rows lie as the pass's TokenLayout says.
 struct BlockRecord {
-  Tensor input;            ///< (items, tokens, d) fp32
-  Tensor query_key_value;  ///< (items, tokens, 3 d)
-  Tensor log_sum_exp;      ///< (items, heads, tokens) fp32
-  Tensor attended;         ///< (items, tokens, d), before the output projection
-  Tensor middle;           ///< (items, tokens, d) fp32, after the attention's residual
+  Tensor input;            ///< token rows of d, fp32
+  Tensor query_key_value;  ///< token rows of 3 d
+  Tensor log_sum_exp;      ///< (items, heads, tokens) fp32 of each group, one after another
+  Tensor attended;         ///< token rows of d, before the output projection
+  Tensor middle;           ///< token rows of d, fp32, after the attention's residual
+  Tensor pre_activation;   ///< token rows of mlp_hidden, on request; else recomputed
 };
 
 /// What the last block always keeps: rows of the CLS token, keys and values of every token.
@@ -61,28 +70,33 @@ struct LastBlockRecord {
 struct ForwardPass {
   explicit ForwardPass(engine::Arena& arena) : blocks(arena) {}
 
-  index_t items = 0;
-  GridEmbedding grid;
-  index_t height = 0, width = 0;     ///< of the images, pixels
+  TokenLayout layout;
+  std::vector<GridEmbedding> grids;  ///< by group
   engine::Tape<BlockRecord> blocks;  ///< depth - 1 records, or none when not recorded
   LastBlockRecord last;
-  Tensor patches;   ///< (items, patches, channels p p), kept on request
-  Tensor features;  ///< (items, head_blocks, d): LayerNormed CLS, older first
-  Tensor logits;    ///< (items, classes), absent without a head
+  std::vector<Tensor> patches;  ///< by group (items, patches, channels p p), on request
+  Tensor features;              ///< (items, head_blocks, d): LayerNormed CLS, older first
+  Tensor logits;                ///< (items, classes), absent without a head
 };
 
 /// What to keep beyond the last block.
 struct ForwardKeep {
   bool record = false;   ///< every block's BlockRecord: needed by a backward below the last block
   bool patches = false;  ///< the patch rows: needed by the patch embedding's weight gradient
+  /// With `record`: the MLPs' pre-activations too, 4 d a row, which a backward else computes again.
+  bool pre_activations = false;
 };
 
 /// Runs `items` images. Tensors of the result live in the arena until the caller releases it.
 ForwardPass forward(const PassContext& context, const GridEmbedding& grid,
                     const ForwardInput& input, index_t items, const ForwardKeep& keep);
 
-/// Probabilities of the CLS query in block `block` of a recorded pass: fills `probabilities`
-/// (items, heads, tokens).
+/// The same for images of several sizes at once.
+ForwardPass forward(const PassContext& context, std::span<const ImageGroup> groups,
+                    const ForwardKeep& keep);
+
+/// Probabilities of the CLS query in block `block` of a recorded pass of one group: fills
+/// `probabilities` (items, heads, tokens).
 void cls_attention(const PassContext& context, const ForwardPass& pass, index_t block,
                    Tensor probabilities);
 

@@ -20,15 +20,13 @@ void Layers::layer_norm(index_t items, index_t rows, kernels::ConstMatrix input,
 }
 
 void Layers::linear(index_t items, index_t rows, kernels::ConstMatrix input,
-                    const LinearLayer& layer, kernels::Matrix output,
-                    kernels::Epilogue epilogue) const {
+                    const LinearLayer& layer, kernels::Matrix output) const {
   kernels::Linear args;
   args.items = items;
   args.rows = rows;
   args.input = input;
   args.weight = layer.forward;
   args.bias = layer.bias;
-  args.epilogue = epilogue;
   args.output = output;
   ops.linear(queue.raw(), args);
 }
@@ -57,11 +55,41 @@ void Layers::copy(index_t items, index_t rows, index_t columns, kernels::ConstMa
   ops.copy_rows(queue.raw(), args);
 }
 
-index_t Layers::mlp_group(index_t items, index_t tokens) const {
+void Layers::layer_norm(const Tensor& input, const NormLayer& norm, const Tensor& output) const {
+  layer_norm(input.shape[0], input.shape[1], input.matrix(), norm, output.matrix());
+}
+
+void Layers::linear(const Tensor& input, const LinearLayer& layer, const Tensor& output) const {
+  linear(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
+}
+
+void Layers::linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& output) const {
+  linear_add(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
+}
+
+void Layers::copy(const Tensor& source, const Tensor& destination) const {
+  copy(source.shape[0], source.shape[1], source.shape[2], source.matrix(), destination.matrix());
+}
+
+void Layers::mlp_hidden(const Tensor& input, const LinearLayer& fc1, const Tensor& hidden,
+                        const Tensor& pre_activation) const {
+  kernels::Linear args;
+  args.items = input.shape[0];
+  args.rows = input.shape[1];
+  args.input = input.matrix();
+  args.weight = fc1.forward;
+  args.bias = fc1.bias;
+  args.epilogue = kernels::Epilogue::gelu;
+  args.output = hidden.matrix();
+  if (pre_activation) args.pre_activation = pre_activation.matrix();
+  ops.linear(queue.raw(), args);
+}
+
+index_t Layers::mlp_slab(index_t units, index_t rows) const {
   // Enough rows for every thread, few enough that the hidden rows do not dominate the memory.
   constexpr index_t kHiddenBytes = index_t{32} << 20;
-  const index_t item_bytes = tokens * config.mlp_hidden * kernels::size_of(vit.precision());
-  return std::clamp<index_t>(kHiddenBytes / item_bytes, 1, items);
+  const index_t unit_bytes = rows * config.mlp_hidden * kernels::size_of(vit.precision());
+  return std::clamp<index_t>(kHiddenBytes / unit_bytes, 1, units);
 }
 
 }  // namespace vitsnna::model

@@ -27,17 +27,26 @@ class Layers {
 
   void layer_norm(index_t items, index_t rows, kernels::ConstMatrix input, const NormLayer& norm,
                   kernels::Matrix output) const;
-  /// output = input W^T + b, with an epilogue.
+  /// output = input W^T + b.
   void linear(index_t items, index_t rows, kernels::ConstMatrix input, const LinearLayer& layer,
-              kernels::Matrix output, kernels::Epilogue epilogue = kernels::Epilogue::none) const;
+              kernels::Matrix output) const;
   /// output += input W^T + b: onto the residual stream.
   void linear_add(index_t items, index_t rows, kernels::ConstMatrix input, const LinearLayer& layer,
                   kernels::Matrix output) const;
   void copy(index_t items, index_t rows, index_t columns, kernels::ConstMatrix source,
             kernels::Matrix destination) const;
 
-  /// How many items' hidden rows of an MLP to hold at once.
-  index_t mlp_group(index_t items, index_t tokens) const;
+  // The same on every row of whole tensors.
+  void layer_norm(const Tensor& input, const NormLayer& norm, const Tensor& output) const;
+  void linear(const Tensor& input, const LinearLayer& layer, const Tensor& output) const;
+  void linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& output) const;
+  void copy(const Tensor& source, const Tensor& destination) const;
+  /// hidden = gelu(input W^T + b); keeps input W^T + b where `pre_activation` is given.
+  void mlp_hidden(const Tensor& input, const LinearLayer& fc1, const Tensor& hidden,
+                  const Tensor& pre_activation) const;
+
+  /// How many of `units` units of `rows` token rows to take through an MLP at once.
+  index_t mlp_slab(index_t units, index_t rows) const;
 
   const Vit& vit;
   const VitConfig& config;

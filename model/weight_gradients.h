@@ -23,6 +23,10 @@ class WeightGradients {
   void linear(index_t items, index_t rows, kernels::ConstMatrix input,
               kernels::ConstMatrix output_gradient, const LinearLayer& layer) const;
 
+  void linear(const Tensor& input, const Tensor& output_gradient, const LinearLayer& layer) const {
+    linear(input.shape[0], input.shape[1], input.matrix(), output_gradient.matrix(), layer);
+  }
+
   /// Gradients of the CLS token and the position embedding from dL/dtokens.
   void embedding(const GridEmbedding& grid, index_t items, const Tensor& tokens_gradient) const;
 

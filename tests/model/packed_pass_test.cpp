@@ -1,0 +1,156 @@
+// Images of several sizes in one pass are what they are alone: features, and the sum of their
+// parameter gradients.
+#include <gtest/gtest.h>
+
+#include "model/backward.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/relative_error.h"
+#include "tests/support/small_vit.h"
+#include "tests/support/test_device.h"
+
+namespace vitsnna {
+namespace {
+
+using engine::Tensor;
+using kernels::DType;
+using kernels::index_t;
+using model::ImageGroup;
+using test::relative_error;
+
+struct Size {
+  index_t items, height, width;
+};
+
+// Sums over rows are taken in another order when packed: fp32 rounding of sums of some hundred
+// terms, a few layers deep.
+constexpr double kTolerance = 2e-5;
+
+class PackedPass : public testing::Test {
+ protected:
+  PackedPass()
+      : queue_(test::test_device(), 2),
+        vit_(queue_, config(), test::small_metadata(), test::small_tensors(config(), 3),
+             DType::f32),
+        arena_(&queue_.backend(), index_t{64} << 20) {
+    queue_.reserve_scratch(index_t{16} << 20);
+  }
+
+  /// A backbone whose last two CLS rows are read, as a head on several blocks does.
+  static model::VitConfig config() {
+    model::VitConfig config = test::small_config();
+    config.num_classes = 0;
+    config.head_blocks = 2;
+    return config;
+  }
+
+  Tensor upload(const std::vector<float>& values, engine::Shape shape) {
+    const Tensor tensor = arena_.allocate(DType::f32, shape);
+    queue_.upload(tensor.data, values.data(), tensor.bytes());
+    queue_.synchronize();
+    return tensor;
+  }
+  std::vector<float> download(const Tensor& tensor) {
+    std::vector<float> values(static_cast<std::size_t>(tensor.shape.elements()));
+    queue_.download(values.data(), tensor.f32(), tensor.bytes());
+    queue_.synchronize();
+    return values;
+  }
+
+  ImageGroup group(const Size& size, unsigned seed) {
+    const Tensor images = upload(test::random_image(size.items * size.height, size.width, seed),
+                                 {size.items, 3, size.height, size.width});
+    ImageGroup group;
+    group.grid = model::embed_grid(pass(), size.height, size.width);
+    group.input.images.image = images.f32();
+    group.input.images.image_stride = 3 * size.height * size.width;
+    group.input.images.height = size.height;
+    group.input.images.width = size.width;
+    group.items = size.items;
+    return group;
+  }
+
+  struct Result {
+    std::vector<float> features;
+    std::vector<float> gradients;
+  };
+
+  /// Features, and gradients of sum(features * weights) with weights of the items from `first` on.
+  Result run(std::span<const ImageGroup> groups, index_t first, bool pre_activations) {
+    const engine::ArenaScope scope(arena_);
+    const model::ForwardPass forward =
+        model::forward(pass(), groups, {true, true, pre_activations});
+    const model::Parameters gradients(queue_, config());
+    model::BackwardRequest request;
+    request.depth = model::BackwardRequest::Depth::parameters;
+    request.parameter_gradients = &gradients;
+    const index_t items = forward.layout.items();
+    const index_t row = config().head_blocks * config().embed_dim;
+    std::vector<float> weights(static_cast<std::size_t>(items * row));
+    for (index_t i = 0; i < items * row; ++i) {
+      weights[static_cast<std::size_t>(i)] = std::sin(static_cast<float>(first * row + i) * .37f);
+    }
+    request.feature_gradient = upload(weights, {items, config().head_blocks, config().embed_dim});
+    model::backward(pass(), forward, request);
+    Result result;
+    result.features = download(forward.features);
+    result.gradients.resize(static_cast<std::size_t>(gradients.table().block_elements()));
+    queue_.download(result.gradients.data(), gradients.data(), gradients.bytes());
+    queue_.synchronize();
+    return result;
+  }
+
+  model::PassContext pass() { return {vit_, queue_, arena_}; }
+
+  engine::Queue queue_;
+  model::Vit vit_;
+  engine::Arena arena_;
+};
+
+TEST_F(PackedPass, EqualsEachSizeAlone) {
+  const std::vector<Size> sizes{{2, 48, 48}, {5, 16, 24}, {1, 24, 16}};
+  std::vector<ImageGroup> groups;
+  for (const Size& size : sizes) groups.push_back(group(size, 7 + unsigned(groups.size())));
+  const Result packed = run(groups, 0, false);
+  Result alone;
+  alone.gradients.assign(packed.gradients.size(), 0.f);
+  index_t first = 0;
+  for (const ImageGroup& one : groups) {
+    const Result result = run(std::span(&one, 1), first, false);
+    alone.features.insert(alone.features.end(), result.features.begin(), result.features.end());
+    for (std::size_t i = 0; i < alone.gradients.size(); ++i) {
+      alone.gradients[i] += result.gradients[i];
+    }
+    first += one.items;
+  }
+  EXPECT_LT(relative_error(packed.features, alone.features), kTolerance);
+  const model::ParameterTable table(config());
+  for (const auto& entry : table.entries()) {
+    const auto at = [&](const std::vector<float>& block) {
+      return std::vector<float>(block.begin() + entry.offset,
+                                block.begin() + entry.offset + entry.elements);
+    };
+    EXPECT_LT(relative_error(at(packed.gradients), at(alone.gradients)), kTolerance) << entry.name;
+  }
+}
+
+TEST_F(PackedPass, KeptPreActivationsAreTheRecomputedOnes) {
+  const std::vector<ImageGroup> groups{group({2, 32, 40}, 1), group({3, 16, 16}, 2)};
+  const Result recomputed = run(groups, 0, false);
+  const Result kept = run(groups, 0, true);
+  EXPECT_EQ(kept.features, recomputed.features);
+  EXPECT_EQ(kept.gradients, recomputed.gradients);
+}
+
+TEST_F(PackedPass, RefusesWhatHasNoMeaning) {
+  EXPECT_ERROR(model::forward(pass(), std::span<const ImageGroup>(), model::ForwardKeep()),
+               "no images");
+  const std::vector<ImageGroup> groups{group({1, 32, 40}, 1), group({1, 16, 16}, 2)};
+  const model::ForwardPass forward = model::forward(pass(), groups, {true, true, false});
+  model::BackwardRequest request;
+  request.depth = model::BackwardRequest::Depth::patches;
+  request.feature_gradient = forward.features;
+  EXPECT_ERROR(model::backward(pass(), forward, request), "images of one size");
+}
+
+}  // namespace
+}  // namespace vitsnna
