@@ -5,7 +5,7 @@
 include(CMakePackageConfigHelpers)
 
 set(libraries)
-set(library_folders kernels engine model explain)
+set(library_folders kernels engine model explain train)
 if(TARGET vitsnna_kernels_cuda)
   list(APPEND library_folders kernels/cuda)
 endif()
@@ -30,7 +30,7 @@ install(TARGETS ${libraries} EXPORT vitsnnaTargets ARCHIVE DESTINATION ${CMAKE_I
 if(TARGET vitsnna)
   install(TARGETS vitsnna RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(folder kernels engine model explain)
+foreach(folder kernels engine model explain train)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vitsnna
     FILES_MATCHING PATTERN "*.h"

@@ -67,8 +67,8 @@ const ParameterTable::Entry& ParameterTable::at(std::string_view name) const {
   return *found;
 }
 
-Parameters::Parameters(engine::Queue& queue, const VitConfig& config)
-    : table_(config), backend_(&queue.backend()) {
+Parameters::Parameters(engine::Queue& queue, ParameterTable table)
+    : table_(std::move(table)), backend_(&queue.backend()) {
   data_ = static_cast<float*>(backend_->allocate(bytes()));
   queue.zero(data_, bytes());
 }

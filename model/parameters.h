@@ -25,7 +25,13 @@ class ParameterTable {
     index_t elements = 0;
   };
 
+  /// An empty table, to be filled by add().
+  ParameterTable() = default;
+  /// A ViT's.
   explicit ParameterTable(const VitConfig& config);
+
+  /// Appends a parameter at a 64-byte boundary.
+  void add(std::string name, std::vector<index_t> shape);
 
   const std::vector<Entry>& entries() const { return entries_; }
   /// Throws Error naming the parameter when there is none of that name.
@@ -34,16 +40,18 @@ class ParameterTable {
   index_t block_elements() const { return block_elements_; }  ///< of the block, padding counted
 
  private:
-  void add(std::string name, std::vector<index_t> shape);
   std::vector<Entry> entries_;
   index_t elements_ = 0;
   index_t block_elements_ = 0;
 };
 
-/// A block laid out by a table: parameters, or their gradients.
+/// A block laid out by a table: parameters, their gradients, or an optimiser's moments. Zero at
+/// first, padding included.
 class Parameters {
  public:
-  Parameters(engine::Queue& queue, const VitConfig& config);
+  Parameters(engine::Queue& queue, ParameterTable table);
+  Parameters(engine::Queue& queue, const VitConfig& config)
+      : Parameters(queue, ParameterTable(config)) {}
   ~Parameters();
   Parameters(Parameters&&) noexcept;
   Parameters& operator=(Parameters&&) = delete;

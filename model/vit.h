@@ -18,8 +18,8 @@ namespace vitsnna::model {
 
 using engine::DType;
 
-/// A ViT's weights on a queue's device. Immutable once built; every pass takes it by const
-/// reference and keeps its own state in an arena.
+/// A ViT's weights on a queue's device. Every pass takes it by const reference and keeps its own
+/// state in an arena; nothing but an optimiser changes it once it is built.
 class Vit {
  public:
   /// `tensors` by canonical name (model/parameters.h), fp32-convertible. `precision` is the type of
@@ -36,6 +36,8 @@ class Vit {
   DType precision() const { return precision_; }
   const engine::Device& device() const { return device_; }  ///< where the weights are
   const Parameters& parameters() const { return parameters_; }
+  /// Prepares the products' operands again after an optimiser has changed the parameters.
+  void refresh(engine::Queue& queue) { weights_.prepare(queue); }
   const VitWeights& weights() const { return weights_; }
   /// Bytes of device memory that the weights take, prepared copies included.
   index_t weight_bytes() const;
