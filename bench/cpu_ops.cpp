@@ -19,5 +19,5 @@ int main(int argc, char** argv) {
     return peaks[static_cast<int>(bound)];
   };
   benchmark::AddCustomContext("threads", std::to_string(threads));
-  return run_benchmarks(argc, argv, target);
+  return run_benchmarks(argc, argv, target, register_ops);
 }

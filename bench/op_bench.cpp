@@ -153,7 +153,7 @@ void register_body(Target& target, const std::string& name,
   }
   if (target.iterations > 0) {
     registered->Iterations(target.iterations);
-  } else {
+  } else if (target.least_seconds > 0) {
     registered->MinTime(target.least_seconds);
   }
 }
@@ -191,11 +191,11 @@ double large_product(const Target& target, DType dtype, index_t side) {
   return flops(args) / fastest;
 }
 
-int run_benchmarks(int argc, char** argv, Target& target) {
+int run_benchmarks(int argc, char** argv, Target& target,
+                   const std::function<void(Target&)>& register_all) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  register_products(target);
-  register_elementwise(target);
+  register_all(target);
   benchmark::AddCustomContext("peak fp32 GFLOP/s", billions(target.peak(Bound::products_f32)));
   benchmark::AddCustomContext("peak bf16 GFLOP/s", billions(target.peak(Bound::products_bf16)));
   benchmark::AddCustomContext("peak copy GB/s", billions(target.peak(Bound::memory)));

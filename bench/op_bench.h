@@ -49,9 +49,9 @@ struct Target {
   /// Ops that memory bounds take turns among copies of their operands of so many bytes together, so
   /// that no cache holds what a call reads.
   double cold_bytes = 0;
-  double least_seconds = .5;  ///< of one benchmark
-  int iterations = 0;         ///< exactly so many, unless 0
-  int failures = 0;           ///< benchmarks that ended with an error
+  double least_seconds = 0;  ///< of one benchmark, unless 0
+  int iterations = 0;        ///< exactly so many, unless 0
+  int failures = 0;          ///< benchmarks that ended with an error
 };
 
 /// Operands that live as long as their benchmark, filled with small deterministic values.
@@ -158,7 +158,14 @@ void register_elementwise(Target& target);
 /// FLOP/s of a large linear layer (side x side x side) by the target's clock, the best of five.
 double large_product(const Target& target, DType dtype, index_t side);
 
-/// Runs what is registered and is asked for on the command line; the exit status.
-int run_benchmarks(int argc, char** argv, Target& target);
+/// All of them.
+inline void register_ops(Target& target) {
+  register_products(target);
+  register_elementwise(target);
+}
+
+/// Registers benchmarks and runs those that the command line asks for; the exit status.
+int run_benchmarks(int argc, char** argv, Target& target,
+                   const std::function<void(Target&)>& register_all);
 
 }  // namespace vitsnna::bench

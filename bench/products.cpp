@@ -25,6 +25,8 @@ void register_linear(Target& target, DType dtype, index_t items, index_t tokens)
     args.output = operands.matrix(items, tokens, args.weight.outer(), DType::f32);
     args.accumulate = true;
   };
+  constexpr index_t patch_pixels = 3 * 8 * 8;
+  layer("patches", patch_pixels, width, [](Operands&, Linear&) {});
   layer("qkv", width, 3 * width, [](Operands&, Linear&) {});
   layer("projection", width, width, residual);
   layer("mlp_up_gelu", width, 4 * width,

@@ -36,7 +36,7 @@ int smoke(int argc, char** argv) {
   target.peak = [&](Bound bound) {
     return large_product(target, bound == Bound::products_bf16 ? DType::bf16 : DType::f32, 16);
   };
-  const int status = run_benchmarks(argc, argv, target);
+  const int status = run_benchmarks(argc, argv, target, register_ops);
   if (target.backend->close) target.backend->close(target.queue);
   return status;
 }
