@@ -39,6 +39,13 @@ void Queue::reserve_scratch(index_t bytes) {
   raw_.scratch_bytes = bytes;
 }
 
+std::optional<index_t> Queue::free_bytes() const {
+  if (!backend_->memory_info) return std::nullopt;
+  index_t free_now = 0, total = 0;
+  backend_->memory_info(free_now, total);
+  return free_now;
+}
+
 void Queue::upload(void* device_memory, const void* host, index_t bytes) {
   if (raw_.ledger && raw_.ledger->planning()) return;
   backend_->copy_to_device(raw_, device_memory, host, bytes);

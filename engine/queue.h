@@ -2,6 +2,8 @@
 // thread count, and the ledger that counts or times every op.
 #pragma once
 
+#include <optional>
+
 #include "engine/device.h"
 #include "kernels/backend.h"
 
@@ -29,6 +31,9 @@ class Queue {
 
   /// Grows the scratch memory to at least `bytes`; never shrinks it.
   void reserve_scratch(index_t bytes);
+
+  /// Bytes that the device could still give out; none where the backend leaves that to the system.
+  std::optional<index_t> free_bytes() const;
 
   /// What a kernel is launched on.
   kernels::Queue& raw() { return raw_; }

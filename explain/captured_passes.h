@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/graph_capture.h"
-#include "explain/pass_inputs.h"
+#include "explain/passes.h"
 
 namespace vitsnna::explain {
 
@@ -15,6 +15,7 @@ struct CapturedKey {
   enum class Part : std::uint8_t { whole, forward, after_forward };
   Part part = Part::whole;
   ExplanationShape shape;
+  Batching batching;
   index_t labels = 0;
   double noise_level = 0.;
   std::uint64_t seed = 0;

@@ -74,6 +74,14 @@ struct Explainer::Workspace {
   Planner planner;
   CapturedPasses captured;
 
+  index_t arena_bytes() const { return arena ? arena->capacity() : 0; }
+
+  /// Gives the arena's memory back, and what was captured on it.
+  void release() {
+    captured.clear();
+    arena.reset();
+  }
+
   engine::Arena& at_least(engine::Queue& queue, index_t bytes) {
     if (!arena || arena->capacity() < bytes) {
       arena.reset();  // give the old block back before asking for the new one
@@ -112,7 +120,7 @@ void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
                            const Progress& progress, Explanation& explanation) {
   ProgressLedger ledger(planned.plan.flops, progress);
   const engine::LedgerScope scope(queue_, &ledger);
-  CapturedKey key{CapturedKey::Part::whole, shape,        shape.labels,
+  CapturedKey key{CapturedKey::Part::whole, shape,        planned.batching,    shape.labels,
                   request.noise_level,      request.seed, queue_.raw().scratch};
   const bool labels_known = request.labels.kind != LabelSelection::Kind::predicted;
   if (!labels_known) key.part = CapturedKey::Part::forward;
@@ -152,13 +160,31 @@ void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
   }
 }
 
+/// Memory that was free when the batch was chosen may have been taken since, by another process:
+/// then the batch is halved, which changes no number, until one sample at a time is too much.
 Explanation Explainer::explain(const ImageView& image, const ExplainRequest& request,
                                const Progress& progress) {
   check_request(vit_, image, request);
+  while (true) {
+    try {
+      return explain_once(image, request, progress);
+    } catch (const OutOfMemory& error) {
+      workspace_->release();
+      if (!workspace_->planner.halve(vit_, queue_, request)) {
+        throw OutOfMemory("an image of " + std::to_string(image.height) + "x" +
+                          std::to_string(image.width) + ", one sample at a time: " + error.what());
+      }
+    }
+  }
+}
+
+Explanation Explainer::explain_once(const ImageView& image, const ExplainRequest& request,
+                                    const Progress& progress) {
   const model::VitConfig& config = vit_.config();
   const ExplanationShape shape = shape_of(vit_, image, request);
   const std::vector<float> baseline = baseline_of(config, image, request);
-  const PlannedExplanation& planned = workspace_->planner.plan(vit_, queue_, request, shape);
+  const PlannedExplanation& planned =
+      workspace_->planner.plan(vit_, queue_, request, shape, workspace_->arena_bytes());
   queue_.reserve_scratch(planned.plan.scratch_bytes);
   engine::Arena& arena = workspace_->at_least(queue_, planned.plan.arena_bytes);
 
@@ -187,7 +213,8 @@ ExplainPlan Explainer::plan(index_t height, index_t width, const ExplainRequest&
   const ImageView image{nullptr, height, width};
   check_request(vit_, image, request);
   const ExplanationShape shape = shape_of(vit_, image, request);
-  const PlannedExplanation& planned = workspace_->planner.plan(vit_, queue_, request, shape);
+  const PlannedExplanation& planned =
+      workspace_->planner.plan(vit_, queue_, request, shape, workspace_->arena_bytes());
   const bool unknown = request.labels.kind == LabelSelection::Kind::predicted;
   const index_t labels = unknown ? std::min<index_t>(shape.labels, 2) : shape.labels;
   if (labels == shape.labels) return planned.plan;

@@ -37,7 +37,8 @@ struct ExplainRequest {
   std::uint64_t seed = 0;
   /// Replaces the generator: (samples, channels, height, width), already scaled, added as is.
   const float* noise = nullptr;
-  /// Bytes of device memory that activations and scratch may take; 0: no limit. Weights count.
+  /// Bytes of device memory that activations and scratch may take; 0: no limit but what the device
+  /// has free. Weights count.
   index_t memory_limit = 0;
 };
 
@@ -99,6 +100,8 @@ class Explainer {
 
   /// Throws Error when the request does not fit the model (label out of range, a backbone without
   /// a head, size not a multiple of the patch) or the memory limit (naming the least that works).
+  /// A device that says what is free is never asked for more; where it has less than it said, the
+  /// batch shrinks to one sample before OutOfMemory is thrown.
   Explanation explain(const ImageView& image, const ExplainRequest& request,
                       const Progress& progress = {});
 
@@ -117,6 +120,8 @@ class Explainer {
 
  private:
   struct Workspace;
+  Explanation explain_once(const ImageView& image, const ExplainRequest& request,
+                           const Progress& progress);
   void run_passes(Passes& passes, const ExplanationShape& shape, const PlannedExplanation& planned,
                   const ExplainRequest& request, const Progress& progress,
                   Explanation& explanation);

@@ -13,6 +13,7 @@ namespace vitsnna::explain {
 struct Batching {
   index_t labels = 1;   ///< of the clean backward
   index_t samples = 1;  ///< noisy copies, and points of a path
+  bool operator==(const Batching&) const = default;
 };
 
 class Passes {

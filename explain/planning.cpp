@@ -47,7 +47,7 @@ ExplainPlan plan_passes(const model::Vit& vit, engine::Queue& queue, const Expla
 }
 
 Batching choose_batching(const model::Vit& vit, engine::Queue& queue, const ExplainRequest& request,
-                         const ExplanationShape& shape) {
+                         const ExplanationShape& shape, std::optional<index_t> available) {
   const auto bytes = [&](const Batching& batching) {
     return plan_passes(vit, queue, request, shape, batching, shape.labels).device_bytes();
   };
@@ -57,11 +57,14 @@ Batching choose_batching(const model::Vit& vit, engine::Queue& queue, const Expl
     variants = std::max(variants, shape.integration_steps);
   }
   const index_t group = std::min(shape.labels, kLabelGroup);
-  const index_t limit = shape.memory_limit > 0 ? shape.memory_limit : bytes({group, 1});
+  index_t limit = shape.memory_limit > 0 ? shape.memory_limit : bytes({group, 1});
+  const bool short_of_memory = available && *available < limit;
+  if (short_of_memory) limit = *available;
   Batching batching;
   batching.labels = largest(group, [&](index_t count) { return bytes({count, 1}) <= limit; });
   if (batching.labels == 0) {
-    throw Error("memory limit: " + std::to_string(limit) + " bytes found, at least " +
+    throw Error((short_of_memory ? "free memory of " + queue.device().name() : "memory limit") +
+                ": " + std::to_string(limit) + " bytes found, at least " +
                 std::to_string(bytes({1, 1})) + " wanted for an image of " +
                 std::to_string(shape.height) + "x" + std::to_string(shape.width));
   }
@@ -71,16 +74,33 @@ Batching choose_batching(const model::Vit& vit, engine::Queue& queue, const Expl
   return batching;
 }
 
+std::optional<index_t> available_bytes(const model::Vit& vit, const engine::Queue& queue,
+                                       index_t arena_held) {
+  const std::optional<index_t> free_now = queue.free_bytes();
+  if (!free_now) return std::nullopt;
+  return *free_now - *free_now / 16 + vit.weight_bytes() + arena_held + queue.scratch_bytes();
+}
+
 const PlannedExplanation& Planner::plan(const model::Vit& vit, engine::Queue& queue,
                                         const ExplainRequest& request,
-                                        const ExplanationShape& shape) {
+                                        const ExplanationShape& shape, index_t arena_held) {
   if (shape_ != shape) {
     shape_.reset();
-    planned_.batching = choose_batching(vit, queue, request, shape);
+    planned_.batching =
+        choose_batching(vit, queue, request, shape, available_bytes(vit, queue, arena_held));
     planned_.plan = plan_passes(vit, queue, request, shape, planned_.batching, shape.labels);
     shape_ = shape;
   }
   return planned_;
+}
+
+bool Planner::halve(const model::Vit& vit, engine::Queue& queue, const ExplainRequest& request) {
+  Batching& batching = planned_.batching;
+  if (!shape_ || (batching.samples == 1 && batching.labels == 1)) return false;
+  index_t& count = batching.samples > 1 ? batching.samples : batching.labels;
+  count /= 2;
+  planned_.plan = plan_passes(vit, queue, request, *shape_, batching, shape_->labels);
+  return true;
 }
 
 }  // namespace vitsnna::explain
