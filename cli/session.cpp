@@ -62,6 +62,10 @@ Session::Session(const ModelArguments& arguments, const RunArguments& run, const
   const engine::DType precision = bf16 ? engine::DType::bf16 : engine::DType::f32;
   const auto open_queue = [&] {
     queue_ = std::make_unique<engine::Queue>(engine::select_device(run.device), run.threads);
+    const engine::Device& device = queue_->device();
+    if (device.fell_back && !console.json()) {
+      console.note(fmt::format("computing on the CPU: {}", device.reason));
+    }
     if (bf16 && !queue_->backend().supports(precision)) {
       throw Error(fmt::format("--precision: bf16 is not offered on {}, fp32 wanted",
                               queue_->device().description));

@@ -40,11 +40,17 @@ std::string problem_of(const Gpus& gpus, int index) {
   return gpus.unusable ? gpus.unusable(index) : std::string();
 }
 
+Device fallback(std::string reason) {
+  Device device = cpu_device(std::move(reason));
+  device.fell_back = true;
+  return device;
+}
+
 Device automatic(const Gpus& gpus) {
   if (!gpus.backend) return cpu_device("this build has no CUDA backend");
-  if (gpus.names.empty()) return cpu_device("no GPU: " + gpus.problem);
+  if (gpus.names.empty()) return fallback("no GPU: " + gpus.problem);
   const std::string problem = problem_of(gpus, 0);
-  if (!problem.empty()) return cpu_device(name_of_gpu(0) + " cannot be used: " + problem);
+  if (!problem.empty()) return fallback(name_of_gpu(0) + " cannot be used: " + problem);
   return gpu_device(gpus, 0, "a usable GPU is there");
 }
 

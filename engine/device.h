@@ -16,6 +16,7 @@ struct Device {
   int index = 0;            ///< of a CUDA device
   std::string description;  ///< "CPU, 2 threads, avx512", "cuda:0 NVIDIA H100"
   std::string reason;       ///< why it was taken, when `auto` decided
+  bool fell_back = false;   ///< the CPU, because a build with a GPU backend found no usable GPU
   const kernels::Backend* backend = &kernels::cpu_backend();
   std::string name() const;  ///< "cpu", "cuda:0"
   /// The same memory: what was made on one can be used on the other.

@@ -70,7 +70,12 @@ const ParameterTable::Entry& ParameterTable::at(std::string_view name) const {
 Parameters::Parameters(engine::Queue& queue, ParameterTable table)
     : table_(std::move(table)), backend_(&queue.backend()) {
   data_ = static_cast<float*>(backend_->allocate(bytes()));
-  queue.zero(data_, bytes());
+  try {
+    queue.zero(data_, bytes());
+  } catch (...) {  // no destructor runs for what was not constructed
+    backend_->deallocate(data_, bytes());
+    throw;
+  }
 }
 
 Parameters::~Parameters() {

@@ -44,7 +44,7 @@ class CliTest : public testing::Test {
     std::vector<std::string> all = {"explain", "--model", file("model.safetensors"), "--output",
                                     file("out")};
     all.insert(all.end(), arguments.begin(), arguments.end());
-    return all;
+    return on_the_cpu(all);
   }
   Outcome explain(const std::vector<std::string>& arguments) const {
     return run_binary(explain_arguments(arguments));

@@ -30,17 +30,6 @@ TEST_F(CliFailure, OutputFoldersThatCannotBeWritten) {
   EXPECT_EQ(read_bytes(file("a_file")), "mine");
 }
 
-TEST_F(CliFailure, AGpuThatIsNotThereIsOneLineAndNothingWritten) {
-  const Outcome outcome = explain({file("street.png"), "--device", "cuda:7"});
-  expect_nothing_written(outcome, 1, {"device cuda:7"});
-}
-
-TEST_F(CliFailure, AutoSaysWhatItComputesOn) {
-  const nlohmann::json device =
-      manifest_of({file("street.png"), "--label", "left", "--device", "auto"})["device"];
-  EXPECT_NE(device["reason"], "");
-}
-
 TEST_F(CliFailure, AFullDiskLeavesNothing) {
   // Blocks of 512 bytes: the array fits into one, the overlay does not.
   const Outcome outcome =

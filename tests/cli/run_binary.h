@@ -35,6 +35,17 @@ inline std::ostream& operator<<(std::ostream& stream, const Outcome& outcome) {
                 << "\nstdout: " << outcome.out << "\nstderr: " << outcome.err;
 }
 
+/// A test is about the CPU unless it names a device: the default takes a GPU where there is one,
+/// and says so where it had to do without.
+inline std::vector<std::string> on_the_cpu(std::vector<std::string> arguments) {
+  const auto is = [&](const char* command) { return arguments.front() == command; };
+  if (arguments.empty() || !(is("explain") || is("predict") || is("attention"))) return arguments;
+  if (std::find(arguments.begin(), arguments.end(), "--device") == arguments.end()) {
+    arguments.insert(arguments.begin() + 1, {"--device", "cpu"});
+  }
+  return arguments;
+}
+
 /// A running binary; standard output and error go to files of its own.
 class Running {
  public:
@@ -105,6 +116,10 @@ class Running {
 };
 
 inline Outcome run_binary(const std::vector<std::string>& arguments) {
+  return Running(on_the_cpu(arguments)).wait();
+}
+/// Without on_the_cpu().
+inline Outcome run_binary_as_it_is(const std::vector<std::string>& arguments) {
   return Running(arguments).wait();
 }
 

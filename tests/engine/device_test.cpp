@@ -5,6 +5,7 @@
 
 #include "engine/queue.h"
 #include "explain/explainer.h"
+#include "model/forward.h"
 #include "model/vit.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/small_vit.h"
@@ -31,15 +32,19 @@ TEST(Devices, AutoFallsBackToTheCpuAndSaysWhy) {
   const Device none = choose_device("auto", machine({}, "no NVIDIA driver is loaded here"));
   EXPECT_EQ(none.name(), "cpu");
   EXPECT_EQ(none.reason, "no GPU: no NVIDIA driver is loaded here");
+  EXPECT_TRUE(none.fell_back);
 
   Gpus old = machine({"V100"});
   old.unusable = [](int) { return "no code for sm_70"; };
   const Device unusable = choose_device("auto", old);
   EXPECT_EQ(unusable.name(), "cpu");
   EXPECT_EQ(unusable.reason, "cuda:0 cannot be used: no code for sm_70");
+  EXPECT_TRUE(unusable.fell_back);
 
   const Device never = choose_device("auto", Gpus{});
   EXPECT_EQ(never.reason, "this build has no CUDA backend");
+  EXPECT_FALSE(never.fell_back);
+  EXPECT_FALSE(choose_device("cpu", machine({}, "none")).fell_back);
 }
 
 TEST(Devices, ANamedGpuIsTakenOrRefusedNeverReplaced) {
@@ -89,6 +94,8 @@ TEST(Devices, AModelAndAQueueOfTwoDevicesDoNotMeet) {
                  test::small_tensors(test::small_config(), 1), kernels::DType::f32);
   EXPECT_ERROR(explain::Explainer(vit, there), "the model", "is on cpu", "the queue on other",
                "one device wanted");
+  Arena memory(&other, 1 << 20);
+  EXPECT_ERROR(model::embed_grid({vit, here, memory}, 48, 48), "arena", "is on other", "cpu");
 }
 
 }  // namespace
