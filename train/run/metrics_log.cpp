@@ -1,0 +1,51 @@
+// Lines in, lines out.
+#include "train/run/metrics_log.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/atomic_file.h"
+#include "kernels/error.h"
+
+namespace vitsnna::train {
+
+namespace {
+
+using nlohmann::json;
+
+/// The lines of steps before `steps`.
+std::string kept_lines(const std::filesystem::path& file, index_t steps) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error(file.string() + ": cannot be read");
+  std::string kept, line;
+  for (index_t number = 1; std::getline(stream, line); ++number) {
+    if (stream.eof()) break;  // no line end: the line was being written when the run died
+    const json object = json::parse(line, nullptr, false);
+    if (!object.is_object() || !object.contains("step") || !object["step"].is_number_integer()) {
+      throw Error(file.string() + ": line " + std::to_string(number) +
+                  " is not a JSON object with a step");
+    }
+    if (object["step"].get<index_t>() < steps) kept += line + '\n';
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(std::filesystem::path file, index_t steps) : file_(std::move(file)) {
+  engine::write_file(file_, std::filesystem::exists(file_) ? kept_lines(file_, steps) : "");
+}
+
+void MetricsLog::append(index_t step, const std::map<std::string, double>& values) {
+  json object = json::object();
+  object["step"] = step;
+  for (const auto& [name, value] : values) {
+    object[name] = std::isfinite(value) ? json(value) : json();
+  }
+  std::ofstream stream(file_, std::ios::binary | std::ios::app);
+  stream << object.dump() + "\n" << std::flush;
+  if (!stream) throw Error(file_.string() + ": cannot be written");
+}
+
+}  // namespace vitsnna::train

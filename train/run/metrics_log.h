@@ -1,0 +1,29 @@
+// metrics.jsonl: one JSON object a line, appended as a run goes on, in step order.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "kernels/types.h"
+
+namespace vitsnna::train {
+
+using kernels::index_t;
+
+class MetricsLog {
+ public:
+  /// Opens the file for a run that continues after `steps` steps: lines of later steps, and one
+  /// that a crash cut short, are dropped, so that a resumed run writes what an unbroken one would.
+  /// Throws Error naming the file and the line where an earlier line is not what append() writes.
+  MetricsLog(std::filesystem::path file, index_t steps);
+
+  /// Adds {"step": step, name: value, ..} and hands it to the system. A value that is not finite is
+  /// null. Throws Error naming the file where it cannot be written.
+  void append(index_t step, const std::map<std::string, double>& values);
+
+ private:
+  std::filesystem::path file_;
+};
+
+}  // namespace vitsnna::train

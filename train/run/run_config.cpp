@@ -1,0 +1,83 @@
+// A flat JSON object, and its comparison.
+#include "train/run/run_config.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/atomic_file.h"
+#include "kernels/error.h"
+
+namespace vitsnna::train {
+
+namespace {
+
+using nlohmann::json;
+
+json json_of(const OptionValue& value) {
+  return std::visit([](const auto& held) { return json(held); }, value);
+}
+
+/// Nothing where the value is no option's.
+bool read_value(const json& value, OptionValue& option) {
+  if (value.is_boolean()) {
+    option = value.get<bool>();
+  } else if (value.is_number_integer()) {
+    option = value.get<std::int64_t>();
+  } else if (value.is_number_float()) {
+    option = value.get<double>();
+  } else if (value.is_string()) {
+    option = value.get<std::string>();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string text_of(const OptionValue& value) { return json_of(value).dump(); }
+
+void write_run_config(const std::filesystem::path& file, const RunConfig& config) {
+  json object = json::object();
+  for (const auto& [name, value] : config) object[name] = json_of(value);
+  engine::write_file(file, object.dump(2) + "\n");
+}
+
+RunConfig read_run_config(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  if (!stream) throw Error(file.string() + ": cannot be read");
+  const json object = json::parse(stream, nullptr, false);
+  if (!object.is_object()) throw Error(file.string() + ": not a JSON object of options");
+  RunConfig config;
+  for (const auto& [name, value] : object.items()) {
+    OptionValue option;
+    if (!read_value(value, option)) {
+      throw Error(file.string() + ": option " + name +
+                  " is neither a number, a text, nor true or false");
+    }
+    config.emplace(name, std::move(option));
+  }
+  return config;
+}
+
+void require_same(const std::filesystem::path& file, const RunConfig& stored,
+                  const RunConfig& wanted, const std::set<std::string>& may_change) {
+  const auto differs = [&](const std::string& name, const std::string& found,
+                           const std::string& asked) {
+    throw Error(file.string() + ": the run was begun with " + name + " = " + found +
+                ", now it is " + asked);
+  };
+  for (const auto& [name, value] : wanted) {
+    if (may_change.contains(name)) continue;
+    const auto found = stored.find(name);
+    if (found == stored.end()) differs(name, "nothing", text_of(value));
+    if (found->second != value) differs(name, text_of(found->second), text_of(value));
+  }
+  for (const auto& [name, value] : stored) {
+    if (!may_change.contains(name) && !wanted.contains(name)) {
+      differs(name, text_of(value), "nothing");
+    }
+  }
+}
+
+}  // namespace vitsnna::train
