@@ -1,13 +1,19 @@
 // Whole explanations as benchmarks: images a second, operations a second and the share of this
-// machine's measured peak, per stage too, for a ViT-S/8 of random weights.
+// machine's measured peak, per stage too, for a ViT-S/8 of random weights. On a GPU (--device=cuda)
+// each case runs twice: replayed as a graph, and launch by launch. Exit status 77: no such device.
 #include <benchmark/benchmark.h>
 
 #include <array>
+#include <chrono>
+#include <cstdio>
+#include <exception>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "bench/machine_peak.h"
+#include "bench/op_bench.h"
+#include "engine/graph_capture.h"
 #include "explain/explainer.h"
 
 namespace {
@@ -19,8 +25,59 @@ using kernels::index_t;
 struct Case {
   index_t height, width, labels;
   DType precision;
+  engine::Device device;
   double peak;  ///< FLOP/s of large products in `precision`, measured in this run
 };
+
+/// Seconds of work by the wall clock, waiting for the device before and after.
+class WallClock : public bench::DeviceClock {
+ public:
+  explicit WallClock(engine::Queue& queue) : queue_(queue) {}
+  double seconds(const std::function<void()>& work) override {
+    queue_.synchronize();
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    queue_.synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  engine::Queue& queue_;
+};
+
+/// FLOP/s of large products of a device in both types.
+std::array<double, 2> peaks_of(const engine::Device& device) {
+  engine::Queue queue(device);
+  if (device.kind == engine::Device::Kind::cpu) {
+    return {bench::peak_flops(DType::f32, queue.num_threads()),
+            bench::peak_flops(DType::bf16, queue.num_threads())};
+  }
+  WallClock clock(queue);
+  bench::Target target;
+  target.backend = &queue.backend();
+  target.queue = queue.raw();
+  target.clock = &clock;
+  return {bench::large_product(target, DType::f32, 8192),
+          bench::large_product(target, DType::bf16, 8192)};
+}
+
+/// The device with a table that cannot capture graphs: every explanation is launched op by op.
+engine::Device without_graphs(const engine::Device& device) {
+  static kernels::Backend table;
+  table = *device.backend;
+  table.begin_capture = nullptr;
+  engine::Device eager = device;
+  eager.backend = &table;
+  return eager;
+}
+
+/// Bytes that the device has given out, to all its users; 0 where it does not say.
+double used_bytes(engine::Queue& queue) {
+  if (!queue.backend().memory_info) return 0;
+  index_t free_bytes = 0, total_bytes = 0;
+  queue.backend().memory_info(free_bytes, total_bytes);
+  return static_cast<double>(total_bytes - free_bytes);
+}
 
 model::VitConfig vit_small_patch8() {
   model::VitConfig config;
@@ -44,7 +101,8 @@ std::vector<float> picture(index_t height, index_t width) {
 }
 
 void explain_once_each(benchmark::State& state, const Case& one) {
-  engine::Queue queue(engine::select_device("cpu"));
+  engine::Queue queue(one.device);
+  const double used_before = used_bytes(queue);
   const model::Vit vit = model::Vit::random(queue, vit_small_patch8(), {}, 0, one.precision);
   explain::Explainer explainer(vit, queue);
   const std::vector<float> pixels = picture(one.height, one.width);
@@ -52,7 +110,10 @@ void explain_once_each(benchmark::State& state, const Case& one) {
   request.labels.kind = explain::LabelSelection::Kind::indices;
   for (index_t label = 0; label < one.labels; ++label) request.labels.indices.push_back(label);
 
-  explainer.explain({pixels.data(), one.height, one.width}, request);  // plans, allocates, warms up
+  // Plans, allocates and warms up; where there are graphs, the second explanation makes one.
+  for (int warm_up = 0; warm_up < (engine::captures_graphs(queue) ? 2 : 1); ++warm_up) {
+    explainer.explain({pixels.data(), one.height, one.width}, request);
+  }
   double flops = 0, seconds = 0;
   std::map<std::string, explain::StageCost> stages;
   for (auto _ : state) {
@@ -67,6 +128,9 @@ void explain_once_each(benchmark::State& state, const Case& one) {
     }
     state.counters["MiB"] = static_cast<double>(why.device_bytes) / (1 << 20);
   }
+  if (used_before > 0) {
+    state.counters["MiB_taken"] = (used_bytes(queue) - used_before) / (1 << 20);
+  }
   const auto runs = static_cast<double>(state.iterations());
   state.counters["images/s"] = benchmark::Counter(runs, benchmark::Counter::kIsRate);
   state.counters["TFLOP"] = flops / runs * 1e-12;
@@ -78,32 +142,74 @@ void explain_once_each(benchmark::State& state, const Case& one) {
   }
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  benchmark::Initialize(&count, arguments);
-  if (benchmark::ReportUnrecognizedArguments(count, arguments)) return 2;
-  const int threads = engine::Queue(engine::select_device("cpu")).num_threads();
-  const double peaks[] = {bench::peak_flops(DType::f32, threads),
-                          bench::peak_flops(DType::bf16, threads)};
-  benchmark::AddCustomContext("threads", std::to_string(threads));
-  benchmark::AddCustomContext("peak fp32 GFLOP/s", std::to_string(peaks[0] * 1e-9));
-  benchmark::AddCustomContext("peak bf16 GFLOP/s", std::to_string(peaks[1] * 1e-9));
+void register_cases(const engine::Device& device, const std::array<double, 2>& peaks) {
   constexpr std::array sizes = {std::array<index_t, 2>{224, 224}, std::array<index_t, 2>{360, 640}};
   for (const auto& [height, width] : sizes) {
     for (const index_t labels : {1, 4}) {
       for (const DType precision : {DType::f32, DType::bf16}) {
-        const std::string name = "explain/snna/" + std::to_string(height) + "x" +
-                                 std::to_string(width) + "/labels:" + std::to_string(labels) + "/" +
-                                 kernels::name_of(precision);
-        const Case one{height, width, labels, precision,
-                       peaks[static_cast<std::size_t>(precision)]};
-        benchmark::RegisterBenchmark(
-            name.c_str(), [one](benchmark::State& state) { explain_once_each(state, one); })
-            ->Unit(benchmark::kMillisecond)
-            ->UseRealTime();
+        for (const bool eager : {false, true}) {
+          const bool graphs = device.backend->begin_capture != nullptr;
+          if (eager && !graphs) continue;
+          const std::string name =
+              bench::joined({"explain/snna", std::to_string(height) + "x" + std::to_string(width),
+                             "labels:" + std::to_string(labels), kernels::name_of(precision),
+                             eager ? "eager" : (graphs ? "replayed" : "")});
+          const Case one{height,
+                         width,
+                         labels,
+                         precision,
+                         eager ? without_graphs(device) : device,
+                         peaks[static_cast<std::size_t>(precision)]};
+          benchmark::RegisterBenchmark(
+              name.c_str(), [one](benchmark::State& state) { explain_once_each(state, one); })
+              ->Unit(benchmark::kMillisecond)
+              ->UseRealTime();
+        }
       }
     }
   }
-  benchmark::RunSpecifiedBenchmarks();
+}
+
+/// Takes --device=NAME out of the arguments; "cpu" without.
+std::string device_asked_for(int& count, char** arguments) {
+  std::string device = "cpu";
+  int kept = 0;
+  for (int k = 0; k < count; ++k) {
+    const std::string_view argument = arguments[k];
+    constexpr std::string_view flag = "--device=";
+    if (argument.starts_with(flag)) {
+      device = argument.substr(flag.size());
+    } else {
+      arguments[kept++] = arguments[k];
+    }
+  }
+  count = kept;
+  return device;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const std::string name = device_asked_for(count, arguments);
+  benchmark::Initialize(&count, arguments);
+  if (benchmark::ReportUnrecognizedArguments(count, arguments)) return 2;
+  engine::Device device;
+  try {
+    device = engine::select_device(name);
+  } catch (const std::exception& error) {
+    constexpr int no_device = 77;
+    std::fprintf(stderr, "bench_explain: skipped: %s\n", error.what());
+    return no_device;
+  }
+  try {
+    const std::array<double, 2> peaks = peaks_of(device);
+    benchmark::AddCustomContext("device", device.description);
+    benchmark::AddCustomContext("peak fp32 GFLOP/s", std::to_string(peaks[0] * 1e-9));
+    benchmark::AddCustomContext("peak bf16 GFLOP/s", std::to_string(peaks[1] * 1e-9));
+    register_cases(device, peaks);
+    benchmark::RunSpecifiedBenchmarks();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_explain: %s\n", error.what());
+    return 1;
+  }
 }

@@ -1,5 +1,11 @@
 """PyTorch's fused attention, forward and backward, at the token counts that the kernels are aimed
-at: cuDNN's, FlashAttention's and the memory-efficient kernel, in bf16, head_dim 64."""
+at: cuDNN's, FlashAttention's and the memory-efficient kernel, in bf16, head_dim 64. One JSON object,
+under the names of bench/cuda_ops; --device cpu --smoke only shows that this program runs."""
+
+import argparse
+import json
+import sys
+import time
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -7,62 +13,71 @@ from torch.nn.functional import scaled_dot_product_attention
 
 TOKENS = (197, 785, 1370, 3601)
 HEADS, HEAD_DIM = 6, 64
-ITEMS = 6  # the noise samples and the clean image of one SNNA map
+ITEMS = (1, 5)  # the clean image and the noise samples of one SNNA map
 BACKENDS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "flash": SDPBackend.FLASH_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
-REPEATS = 50
+CALLS = 10  # between two events
+REPEATS = 20
 
 
-def seconds(action):
-    """Median time of one call, by CUDA events, after a warm-up."""
-    for _ in range(5):
+def seconds(action, device):
+    """Median time of one call, by CUDA events around ten, after a warm-up."""
+    action()
+    if device == "cpu":
+        begin = time.perf_counter()
         action()
+        return time.perf_counter() - begin
     times = []
     for _ in range(REPEATS):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         begin.record()
-        action()
+        for _ in range(CALLS):
+            action()
         end.record()
         end.synchronize()
-        times.append(begin.elapsed_time(end) / 1e3)
+        times.append(begin.elapsed_time(end) / 1e3 / CALLS)
     return sorted(times)[REPEATS // 2]
 
 
-def measure(tokens, backend):
-    shape = (ITEMS, HEADS, tokens, HEAD_DIM)
-    query, key, value = (
-        torch.randn(shape, device="cuda", dtype=torch.bfloat16, requires_grad=True)
-        for _ in range(3)
-    )
+def measure(items, tokens, backend, device):
+    """Seconds forward and backward; query, key and value are thirds of one row."""
+    rows = torch.randn(items, tokens, 3, HEADS, HEAD_DIM, device=device, dtype=torch.bfloat16)
+    query, key, value = (part.detach().requires_grad_(True) for part in rows.permute(2, 0, 3, 1, 4))
     with sdpa_kernel(backend):
         output = scaled_dot_product_attention(query, key, value)
         gradient = torch.randn_like(output)
         with torch.no_grad():
-            forward = seconds(lambda: scaled_dot_product_attention(query, key, value))
+            forward = seconds(lambda: scaled_dot_product_attention(query, key, value), device)
         backward = seconds(
-            lambda: torch.autograd.grad(output, (query, key, value), gradient, retain_graph=True)
-        )
-    # Two products of tokens x tokens x head_dim forward, five backward.
-    product = 2 * ITEMS * HEADS * tokens * tokens * HEAD_DIM
-    return forward, 2 * product / forward, backward, 5 * product / backward
+            lambda: torch.autograd.grad(output, (query, key, value), gradient, retain_graph=True),
+            device)
+    return forward, backward
 
 
 def main():
-    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN "
-          f"{torch.backends.cudnn.version()}, bf16, {ITEMS} x {HEADS} heads of {HEAD_DIM}")
-    print(f"{'tokens':>6} {'kernel':>9} {'forward':>10} {'TFLOP/s':>8} {'backward':>10} {'TFLOP/s':>8}")
-    for tokens in TOKENS:
-        for name, backend in BACKENDS.items():
-            try:
-                forward, forward_rate, backward, backward_rate = measure(tokens, backend)
-            except RuntimeError as error:
-                print(f"{tokens:6d} {name:>9} not offered: {str(error).splitlines()[0]}")
-                continue
-            print(f"{tokens:6d} {name:>9} {forward * 1e6:7.1f} us {forward_rate / 1e12:8.1f} "
-                  f"{backward * 1e6:7.1f} us {backward_rate / 1e12:8.1f}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--smoke", action="store_true", help="one small size")
+    arguments = parser.parse_args()
+    backends = {"flash": BACKENDS["flash"]} if arguments.device == "cpu" else BACKENDS
+    results = []
+    for tokens in (16,) if arguments.smoke else TOKENS:
+        for items in ITEMS:
+            size = f"bf16/{items}x{tokens}" if items > 1 else f"bf16/{tokens}"
+            for name, backend in backends.items():
+                try:
+                    forward, backward = measure(items, tokens, backend, arguments.device)
+                except RuntimeError as error:
+                    print(f"{size} {name}: not offered: {str(error).splitlines()[0]}", file=sys.stderr)
+                    continue
+                results += [
+                    {"name": f"attention_forward/{size}", "backend": name, "us": forward * 1e6},
+                    {"name": f"attention_backward/{size}/1", "backend": name, "us": backward * 1e6}]
+    print(json.dumps({"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
+                      "attention": results}))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -29,7 +30,22 @@ def problem(arguments, dtype):
     image = torch.randn(3, height, width, generator=generator)
     noise = 0.15 * (image.max() - image.min()) * torch.randn(
         arguments.samples, 3, height, width, generator=generator)
-    return model, image.to(dtype), noise.to(dtype)
+    device = arguments.device
+    return model.to(device), image.to(device, dtype), noise.to(device, dtype)
+
+
+def captured(explain, *operands):
+    """The same explanation replayed as a CUDA graph: what a launch-bound PyTorch can gain."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            explain(*operands)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        explain(*operands)
+    return graph.replay
 
 
 def check(explain, other, arguments):
@@ -57,6 +73,9 @@ def main(explain, compared_with):
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--graph", action="store_true", help="on CUDA: replay the explanation as a graph")
+    parser.add_argument("--tile-rows", type=int, help="query rows of a tile of the relevance chain")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs after one warm-up")
     parser.add_argument("--no-warm-up", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
@@ -69,16 +88,29 @@ def main(explain, compared_with):
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     model, image, noise = problem(arguments, dtype)
     labels = list(range(arguments.labels))
+    if arguments.tile_rows:
+        sys.modules[explain.__module__].TILE_ROWS = arguments.tile_rows
+    on_gpu = arguments.device == "cuda"
+    action = lambda: explain(model, image, noise, labels)
+    if arguments.graph:
+        action = captured(explain, model, image, noise, labels)
     start_mib = memory_mib("VmRSS")
     seconds = []
     for _ in range(arguments.repeats + (0 if arguments.no_warm_up else 1)):
+        if on_gpu:
+            torch.cuda.synchronize()
         begin = time.perf_counter()
-        explain(model, image, noise, labels)
+        action()
+        if on_gpu:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begin)
     timed = seconds if arguments.no_warm_up else seconds[1:]
     peak_mib = memory_mib("VmHWM")
     print(json.dumps({
         "program": explain.__module__ if explain.__module__ != "__main__" else parser.prog,
+        "device": arguments.device, "size": arguments.size, "labels": arguments.labels,
+        "precision": arguments.precision, "graph": arguments.graph, "tile_rows": arguments.tile_rows,
+        "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
         "seconds": statistics.median(timed), "all_seconds": [round(s, 4) for s in seconds],
         "peak_over_start_mib": round(peak_mib - start_mib, 1), "process_peak_mib": round(peak_mib, 1),
         "torch": torch.__version__}))
