@@ -7,6 +7,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/augment.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
 #include "kernels/op.h"
@@ -89,6 +90,7 @@ struct Backend {
   Op<MinMax> min_max;
   Op<ResampleNormalize> resample_normalize;
   Op<RenderOverlay> render_overlay;
+  Op<Augment> augment;
 };
 
 /// The CPU's table (kernels/cpu).

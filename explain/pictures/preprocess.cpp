@@ -6,7 +6,7 @@
 #include <cstddef>
 
 #include "explain/pictures/device_bytes.h"
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 
 namespace vitsnna::explain {
 
@@ -52,7 +52,7 @@ LoadedInput prepare_input(const std::string& subject, const Image& image,
 LoadedInput load_input(const std::string& path, const SizeOptions& options,
                        const model::VitConfig& config, const model::ModelMetadata& metadata,
                        const kernels::Backend& backend, kernels::Queue& queue) {
-  return prepare_input(path, read_image(path), options, config, metadata, backend, queue);
+  return prepare_input(path, engine::read_image(path), options, config, metadata, backend, queue);
 }
 
 Image picture_of_tensor(const float* tensor, index_t channels, Extent extent,

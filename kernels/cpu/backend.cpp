@@ -69,6 +69,7 @@ Backend make_backend() {
   b.min_max = {cpu::min_max, cpu::min_max_scratch};
   b.resample_normalize = {cpu::resample_normalize, cpu::resample_normalize_scratch};
   b.render_overlay = {cpu::render_overlay};
+  b.augment = {cpu::augment, cpu::augment_scratch};
   return b;
 }
 

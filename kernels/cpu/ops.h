@@ -43,5 +43,7 @@ index_t min_max_scratch(const Queue&, const MinMax&);
 void resample_normalize(Queue&, const ResampleNormalize&);
 index_t resample_normalize_scratch(const Queue&, const ResampleNormalize&);
 void render_overlay(Queue&, const RenderOverlay&);
+void augment(Queue&, const Augment&);
+index_t augment_scratch(const Queue&, const Augment&);
 
 }  // namespace vitsnna::kernels::cpu

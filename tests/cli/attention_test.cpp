@@ -1,7 +1,7 @@
 // `attention`: a map a head, their mean, thresholds of mass.
 #include <gtest/gtest.h>
 
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "tests/cli/cli_fixture.h"
 
 namespace vitsnna::test {
@@ -57,10 +57,10 @@ TEST_F(CliAttention, AnyBlockCanBeAskedForAndOthersAreRefused) {
 TEST_F(CliAttention, AMassThresholdChangesThePictureAndNotTheArray) {
   attention({file("street.png")});
   const std::vector<float> array = map("street.block3.mean.npy");
-  const auto picture = explain::read_image(output("street.block3.mean.png")).rgb;
+  const auto picture = engine::read_image(output("street.block3.mean.png")).rgb;
   EXPECT_EQ(attention({file("street.png"), "--force", "--mass-threshold", "0.4"}).exit_code, 0);
   EXPECT_EQ(map("street.block3.mean.npy"), array);
-  EXPECT_NE(explain::read_image(output("street.block3.mean.png")).rgb, picture);
+  EXPECT_NE(engine::read_image(output("street.block3.mean.png")).rgb, picture);
   expect_failure(attention({file("street.png"), "--mass-threshold", "1.5"}), 2,
                  {"--mass-threshold"});
 }

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/io/sha256.h"
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "tests/cli/cli_fixture.h"
 #include "tests/support/relative_error.h"
 
@@ -29,7 +29,7 @@ TEST_F(CliExplain, OneMapIsAnArrayAnOverlayAndAManifest) {
   const engine::HostTensor map = engine::read_npy(output("street.left.snna.npy"));
   EXPECT_EQ(map.type, engine::ElementType::f32);
   EXPECT_EQ(map.shape, (std::vector<std::int64_t>{6, 6}));
-  const explain::Image overlay = explain::read_image(output("street.left.snna.png"));
+  const explain::Image overlay = engine::read_image(output("street.left.snna.png"));
   EXPECT_EQ(overlay.extent(), (explain::Extent{48, 48}));
 }
 
@@ -306,7 +306,7 @@ TEST_F(CliExplain, OverlaysFollowColourMapBlendAndPredictions) {
     std::vector<std::string> all = {file("street.png"), "--label", "left", "--method", "attgrad"};
     all.insert(all.end(), arguments.begin(), arguments.end());
     fresh(all);
-    return explain::read_image(output("street.left.attgrad.png")).rgb;
+    return engine::read_image(output("street.left.attgrad.png")).rgb;
   };
   const auto plain = overlay({});
   EXPECT_EQ(overlay({"--colormap", "jet", "--alpha", "0.5", "--blend", "blend"}), plain);

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "tests/cli/cli_fixture.h"
 
 namespace vitsnna::test {
@@ -95,7 +95,7 @@ TEST_F(CliFailure, AnInterruptLeavesNoHalfWrittenFile) {
     if (name.ends_with(".npy")) {
       EXPECT_EQ(map(name).size(), 36u) << name;
     } else {
-      EXPECT_NO_THROW(explain::read_image(output(name))) << name;
+      EXPECT_NO_THROW(engine::read_image(output(name))) << name;
     }
   }
 }

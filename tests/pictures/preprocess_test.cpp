@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "explain/pictures/write_png.h"
 #include "tests/pictures/image_files.h"
 #include "tests/support/expect_error.h"
@@ -13,6 +13,8 @@
 
 namespace vitsnna::explain {
 namespace {
+
+using engine::read_image;
 
 /// 37 x 53, jagged: red 37x + 11y, green x^2 + 3y, blue 5x + 7y^2, each modulo 256.
 Image jagged_image() {

@@ -1,5 +1,5 @@
 // What read_image() accepts, and that the pixels are Pillow's.
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 
 #include <gtest/gtest.h>
 
@@ -12,6 +12,8 @@
 
 namespace vitsnna::explain {
 namespace {
+
+using engine::read_image;
 
 using test::encode;
 using test::gradient_image;

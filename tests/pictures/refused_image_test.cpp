@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "tests/pictures/fixtures.h"
 #include "tests/pictures/image_files.h"
 #include "tests/support/expect_error.h"
@@ -16,6 +16,8 @@
 
 namespace vitsnna::explain {
 namespace {
+
+using engine::read_image;
 
 using test::encode;
 using test::gradient_image;

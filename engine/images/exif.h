@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <span>
 
-#include "explain/image.h"
+#include "engine/images/image.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 
 /// Of a TIFF structure ("II*", "MM*"; a leading "Exif\0\0" is passed over), tag 0x0112 of its first
 /// directory. 1, upright, where it is missing, malformed, or out of 1 to 8.
@@ -16,4 +16,4 @@ int exif_orientation(std::span<const std::uint8_t> tiff);
 /// transpose.
 Image apply_orientation(Image image, int orientation);
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

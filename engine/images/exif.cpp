@@ -1,11 +1,11 @@
 // EXIF orientation: a walk over one TIFF directory, every offset checked, and the turn it asks for.
-#include "explain/pictures/exif.h"
+#include "engine/images/exif.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <utility>
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 namespace {
 
 /// Big- or little-endian numbers at checked offsets; 0 outside the data.
@@ -77,4 +77,4 @@ Image apply_orientation(Image image, int orientation) {
   return upright;
 }
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

@@ -8,11 +8,11 @@
 #include <cstdio>
 #include <string>
 
-#include "explain/pictures/decoders.h"
-#include "explain/pictures/exif.h"
+#include "engine/images/decoders.h"
+#include "engine/images/exif.h"
 #include "kernels/error.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 namespace {
 
 struct Decoder {
@@ -108,4 +108,4 @@ DecodedImage decode_png(Bytes file) {
   return decoded;
 }
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

@@ -8,11 +8,11 @@
 #include <opencv2/imgcodecs.hpp>
 #include <string_view>
 
-#include "explain/pictures/decoders.h"
-#include "explain/pictures/exif.h"
+#include "engine/images/decoders.h"
+#include "engine/images/exif.h"
 #include "kernels/error.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 namespace {
 
 /// Little-endian; throws where the file is shorter.
@@ -136,4 +136,4 @@ DecodedImage decode_bmp(Bytes file) {
   return {decode(file, kFormat, height, width), 1};
 }
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

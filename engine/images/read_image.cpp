@@ -1,5 +1,5 @@
 // Opens an image file, finds out what it is from its first bytes, decodes it and turns it upright.
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 
 #include <fmt/format.h>
 
@@ -12,26 +12,28 @@
 #include <system_error>
 #include <vector>
 
-#include "explain/pictures/decoders.h"
-#include "explain/pictures/exif.h"
+#include "engine/images/decoders.h"
+#include "engine/images/exif.h"
 #include "kernels/error.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 namespace {
 
 constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{1} << 30;
 constexpr std::string_view kFormats = "JPEG, PNG, WebP or BMP";
 
-using DecodeFunction = DecodedImage (*)(Bytes);
+using DecodeFunction = DecodedImage (*)(Bytes, index_t);
 
 DecodeFunction decoder_of(std::string_view start) {
   const auto begins = [&](std::string_view magic) {
     return start.substr(0, magic.size()) == magic;
   };
   if (begins("\xFF\xD8\xFF")) return decode_jpeg;
-  if (begins("\x89PNG\r\n\x1A\n")) return decode_png;
-  if (begins("RIFF") && start.size() >= 12 && start.substr(8, 4) == "WEBP") return decode_webp;
-  if (begins("BM")) return decode_bmp;
+  if (begins("\x89PNG\r\n\x1A\n")) return [](Bytes file, index_t) { return decode_png(file); };
+  if (begins("RIFF") && start.size() >= 12 && start.substr(8, 4) == "WEBP") {
+    return [](Bytes file, index_t) { return decode_webp(file); };
+  }
+  if (begins("BM")) return [](Bytes file, index_t) { return decode_bmp(file); };
   return nullptr;
 }
 
@@ -61,7 +63,7 @@ void check_header_size(index_t height, index_t width) {
   }
 }
 
-Image read_image(const std::string& path) {
+Image read_image(const std::string& path, index_t least_short_side) {
   namespace fs = std::filesystem;
   std::error_code code;
   const fs::file_status status = fs::status(path, code);
@@ -96,7 +98,7 @@ Image read_image(const std::string& path) {
     throw Error(fmt::format("{}: {} bytes could be read of {}", path, in.gcount(), bytes));
   }
   try {
-    DecodedImage decoded = decode(file);
+    DecodedImage decoded = decode(file, least_short_side);
     return apply_orientation(std::move(decoded.image), decoded.orientation);
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
@@ -105,4 +107,4 @@ Image read_image(const std::string& path) {
   }
 }
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

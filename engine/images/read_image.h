@@ -4,9 +4,9 @@
 
 #include <string>
 
-#include "explain/image.h"
+#include "engine/images/image.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 
 /// A picture of more pixels is refused from its header, before memory for it is asked for.
 inline constexpr index_t kMaxImagePixels = index_t{1} << 27;  // 134,217,728; 384 MiB of RGB
@@ -16,6 +16,9 @@ inline constexpr index_t kMaxImagePixels = index_t{1} << 27;  // 134,217,728; 38
 /// composited), the EXIF orientation is applied. Throws Error naming the file and what was found:
 /// missing, a directory, unreadable, empty, of another format, truncated, damaged, too large.
 /// Nothing is written to standard error.
-Image read_image(const std::string& path);
+///
+/// With `least_short_side` a JPEG may come reduced by 2, 4 or 8, for a fraction of the time, as long
+/// as its short side is no less than that; files of other formats come as they are.
+Image read_image(const std::string& path, index_t least_short_side = 0);
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <span>
 
-#include "explain/image.h"
+#include "engine/images/image.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 
 using Bytes = std::span<const std::uint8_t>;
 
@@ -17,7 +17,9 @@ struct DecodedImage {
   int orientation = 1;
 };
 
-DecodedImage decode_jpeg(Bytes file);
+/// Reduced, in the frequency domain, by the largest of 1, 2, 4 and 8 that leaves the short side at
+/// least `least_short_side`; 0: not reduced. The other formats have no such shortcut.
+DecodedImage decode_jpeg(Bytes file, index_t least_short_side);
 DecodedImage decode_png(Bytes file);
 DecodedImage decode_webp(Bytes file);
 DecodedImage decode_bmp(Bytes file);
@@ -25,4 +27,4 @@ DecodedImage decode_bmp(Bytes file);
 /// Throws where a header's sides are below 1 or their product is above kMaxImagePixels.
 void check_header_size(index_t height, index_t width);
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine

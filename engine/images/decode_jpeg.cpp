@@ -13,11 +13,11 @@
 #include <cstdio>
 // clang-format on
 
-#include "explain/pictures/decoders.h"
-#include "explain/pictures/exif.h"
+#include "engine/images/decoders.h"
+#include "engine/images/exif.h"
 #include "kernels/error.h"
 
-namespace vitsnna::explain {
+namespace vitsnna::engine {
 namespace {
 
 /// A progressive file may ask for any number of passes over the picture; no camera writes more
@@ -111,6 +111,14 @@ int orientation_of(const jpeg_decompress_struct& info) {
   return 1;
 }
 
+unsigned reduction(const jpeg_decompress_struct& info, index_t least_short_side) {
+  const index_t short_side = std::min(info.image_height, info.image_width);
+  for (const unsigned by : {8u, 4u, 2u}) {
+    if (least_short_side > 0 && (short_side + by - 1) / by >= least_short_side) return by;
+  }
+  return 1;
+}
+
 /// `inked` holds four channels as Adobe writes them, inverted: 255 is no ink. With k = 255 - K,
 /// R = k - round(C * k / 255), in Pillow's integers.
 void cmyk_to_rgb(const std::vector<std::uint8_t>& inked, std::vector<std::uint8_t>& rgb) {
@@ -125,7 +133,7 @@ void cmyk_to_rgb(const std::vector<std::uint8_t>& inked, std::vector<std::uint8_
 
 }  // namespace
 
-DecodedImage decode_jpeg(Bytes file) {
+DecodedImage decode_jpeg(Bytes file, index_t least_short_side) {
   Decoder decoder;
   const auto refuse = [&] {
     throw Error(fmt::format("truncated or damaged JPEG: {}", decoder.errors.text));
@@ -135,8 +143,11 @@ DecodedImage decode_jpeg(Bytes file) {
 
   DecodedImage decoded;
   decoded.orientation = orientation_of(decoder.info);
-  decoded.image.height = decoder.info.image_height;
-  decoded.image.width = decoder.info.image_width;
+  decoder.info.scale_num = 1;
+  decoder.info.scale_denom = reduction(decoder.info, least_short_side);
+  jpeg_calc_output_dimensions(&decoder.info);
+  decoded.image.height = decoder.info.output_height;
+  decoded.image.width = decoder.info.output_width;
   const auto pixels = static_cast<std::size_t>(decoded.image.extent().area());
   const auto width = static_cast<std::size_t>(decoded.image.width);
   std::vector<std::uint8_t>& rgb = decoded.image.rgb;
@@ -154,4 +165,4 @@ DecodedImage decode_jpeg(Bytes file) {
   return decoded;
 }
 
-}  // namespace vitsnna::explain
+}  // namespace vitsnna::engine
