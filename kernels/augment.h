@@ -1,5 +1,5 @@
-// The augmentation of a training crop, from the decoded picture to the normalised tensor, as PIL and
-// torchvision apply it step by step in 8 bits. SPEC section 4.
+// The augmentation of a training crop, from the decoded picture to the normalised tensor, as PIL
+// and torchvision apply it step by step in 8 bits. SPEC section 4.
 #pragma once
 
 #include <cmath>
@@ -12,8 +12,8 @@ namespace vitsnna::kernels {
 /// The steps of a colour jitter, each as PIL's, `factor` where 1 changes nothing:
 ///   brightness  blend(0, pixel), contrast  blend(mean of the crop's L, pixel),
 ///   saturation  blend(L of the pixel, pixel), with
-///   blend(a, b) = clamp(int(a + factor (b - a))) in fp32, L = (19595 R + 38470 G + 7471 B + 2^15) >> 16
-///   hue         H + shift modulo 256, through PIL's 8-bit HSV
+///   blend(a, b) = clamp(int(a + factor (b - a))) in fp32, L = (19595 R + 38470 G + 7471 B + 2^15)
+///   >> 16 hue         H + shift modulo 256, through PIL's 8-bit HSV
 enum class ColorKind : std::uint8_t { none, brightness, contrast, saturation, hue };
 struct ColorStep {
   ColorKind kind = ColorKind::none;
@@ -26,7 +26,8 @@ inline ColorStep hue_step(double turn) {
 }
 
 /// PIL's Gaussian blur: three box blurs of a fractional radius along each axis. One box blur is
-///   (full sum_{|k| <= radius} p[x + k] + edge (p[x - radius - 1] + p[x + radius + 1]) + 2^23) >> 24,
+///   (full sum_{|k| <= radius} p[x + k] + edge (p[x - radius - 1] + p[x + radius + 1]) + 2^23) >>
+///   24,
 /// with the outermost pixels repeated.
 struct BoxBlur {
   std::int32_t radius = 0;

@@ -34,10 +34,10 @@ VITSNNA_HOST_DEVICE std::uint8_t rounded(double value) {
 
 /// RGB to PIL's HSV, H + shift modulo 256, and back.
 VITSNNA_HOST_DEVICE Pixel turned(Pixel p, std::int32_t shift) {
-  const int largest = p.red > p.green ? (p.red > p.blue ? p.red : p.blue)
-                                      : (p.green > p.blue ? p.green : p.blue);
-  const int least = p.red < p.green ? (p.red < p.blue ? p.red : p.blue)
-                                    : (p.green < p.blue ? p.green : p.blue);
+  const int largest =
+      p.red > p.green ? (p.red > p.blue ? p.red : p.blue) : (p.green > p.blue ? p.green : p.blue);
+  const int least =
+      p.red < p.green ? (p.red < p.blue ? p.red : p.blue) : (p.green < p.blue ? p.green : p.blue);
   if (largest == least) return p;  // saturation 0, value the same
   const auto range = static_cast<float>(largest - least);
   const float red = static_cast<float>(largest - p.red) / range;
@@ -71,8 +71,7 @@ VITSNNA_HOST_DEVICE Pixel turned(Pixel p, std::int32_t shift) {
   const std::uint8_t low = rounded(product(v, 1. - fs));
   const std::uint8_t falling =
       rounded(product(v, 1. - static_cast<double>(product(saturation, rest))));
-  const std::uint8_t rising =
-      rounded(product(v, 1. - product(fs, 1. - static_cast<double>(rest))));
+  const std::uint8_t rising = rounded(product(v, 1. - product(fs, 1. - static_cast<double>(rest))));
   switch (sixth % 6) {
     case 0:
       return {value, rising, low};

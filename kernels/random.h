@@ -17,7 +17,12 @@
 namespace vitsnna::kernels {
 
 /// Which of a seed's independent uses a draw belongs to.
-enum class RandomStream : std::uint32_t { explanation_noise = 0, initialisation = 1 };
+enum class RandomStream : std::uint32_t {
+  explanation_noise = 0,
+  initialisation = 1,
+  augmentation = 2,
+  shuffle = 3
+};
 
 /// Noise e ~ N(0, sigma^2) of a batch of samples; sigma 0 is none. With `extremes` the deviation is
 /// found on the device instead, from what MinMax (reduce.h) left there, so that the same launch
