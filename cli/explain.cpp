@@ -1,10 +1,10 @@
-// `vitsnna explain`: checks everything, computes the maps of each input, writes them, and the
-// manifest last.
+// `vitsnna explain`: checks everything, computes the maps of each input while its neighbours are
+// read and written, and writes the manifest last.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstring>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -12,16 +12,18 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/explain_options.h"
+#include "cli/explained_input.h"
 #include "cli/footprint.h"
 #include "cli/inputs.h"
 #include "cli/json_text.h"
 #include "cli/map_files.h"
 #include "cli/outputs.h"
-#include "cli/prediction.h"
 #include "cli/process_memory.h"
 #include "cli/progress.h"
 #include "cli/stopwatch.h"
 #include "engine/io/sha256.h"
+#include "engine/pinned.h"
+#include "engine/pipeline.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -37,18 +39,6 @@ std::string utc_now() {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
-}
-
-/// "ig accounts for 97.3% of ...": how far the steps taken are from the whole integral.
-std::string completeness_text(const explain::Explanation::Completeness& completeness,
-                              const std::string& label) {
-  const std::string what =
-      fmt::format("f(input) - f(baseline) = {:.4g} for {}", completeness.difference, label);
-  if (completeness.difference == 0) {
-    return fmt::format("ig sums to {:.4g}, where {}", completeness.attributed, what);
-  }
-  return fmt::format("ig accounts for {:.1f}% of {}",
-                     100 * completeness.attributed / completeness.difference, what);
 }
 
 /// One run of the command, from arguments to manifest.
@@ -88,8 +78,12 @@ class ExplainRun {
   void plan_all();
   const Plan& plan_of(explain::Extent extent) const;
   void refuse_existing(const OutputFolder& folder);
-  ordered_json explain_input(std::size_t index, OutputGroup& group, Progress& progress);
-  void print(std::size_t index, const explain::Explanation& explanation, double seconds) const;
+  ReadInput read(std::size_t index, engine::Queue& queue) const;
+  ExplainedInput explain(ReadInput read, Progress& progress);
+  ordered_json write(const ExplainedInput& explained, OutputGroup& group, engine::Queue& queue,
+                     Progress& progress) const;
+  /// Every input but its manifest entry's file: returns the group of the last one, not committed.
+  std::unique_ptr<OutputGroup> explain_all(const OutputFolder& folder, ordered_json& inputs);
 
   const ExplainArguments& arguments_;
   const Console& console_;
@@ -185,84 +179,93 @@ void ExplainRun::refuse_existing(const OutputFolder& folder) {
   }
 }
 
-void ExplainRun::print(std::size_t index, const explain::Explanation& explanation,
-                       double seconds) const {
-  const InputItem& item = inputs_->item(index);
-  const std::string count =
-      inputs_->count() > 1 ? fmt::format("[{}/{}] ", index + 1, inputs_->count()) : "";
-  console_.result(fmt::format("{}{}: {}x{}, {}x{} patches, {:.2f} s", count, item.text(),
-                              inputs_->extent(index).height, inputs_->extent(index).width,
-                              explanation.grid_height, explanation.grid_width, seconds));
-  const bool one_method = explanation.methods.size() == 1;
-  for (std::size_t i = 0; i < explanation.labels.size(); ++i) {
-    const index_t label = explanation.labels[i];
-    const std::string base = files_->base(item, label, explanation.methods.front());
-    const std::string file =
-        one_method ? base + ".png" : base.substr(0, base.rfind('.')) + ".<method>.png";
-    const std::string name = session_.names().name(label);
-    console_.result(fmt::format(
-        "  {:6.2f}%  {}{}  {}",
-        100 * static_cast<double>(explanation.probabilities[static_cast<std::size_t>(label)]), name,
-        name == std::to_string(label) ? "" : fmt::format(" ({})", label), file));
-    if (i < explanation.completeness.size()) {
-      console_.result("           " + completeness_text(explanation.completeness[i], name));
-    }
-  }
+ReadInput ExplainRun::read(std::size_t index, engine::Queue& queue) const {
+  ReadInput read;
+  read.index = index;
+  read.loaded = inputs_->load(index, queue);
+  read.pixels = read.loaded.tensor.data();
+  read.decode_seconds = inputs_->read_seconds(index);
+  const Stopwatch watch;
+  read.sha256 = engine::sha256_of_file(inputs_->item(index).path);
+  read.hash_seconds = watch.seconds();
+  return read;
 }
 
-ordered_json ExplainRun::explain_input(std::size_t index, OutputGroup& group, Progress& progress) {
-  const InputItem& item = inputs_->item(index);
-  Stopwatch total, watch;
-  const explain::LoadedInput input = inputs_->load(index);
-  const double decode_seconds = inputs_->read_seconds(index);
-  watch.lap();
-  const std::string sha256 = engine::sha256_of_file(item.path);
-  const double hash_seconds = watch.lap();
-  const explain::Extent extent = input.geometry.crop;
-  const explain::Explanation explanation = explainer_->explain(
-      {input.tensor.data(), extent.height, extent.width}, request_.for_extent(session_, extent),
-      [&](double fraction) { progress.update(index, fraction); });
-  const MapFiles::Added added = files_->add(group, item, input, explanation, session_);
-  progress.clear();
-  print(index, explanation, total.seconds());
+ExplainedInput ExplainRun::explain(ReadInput read, Progress& progress) {
+  const Stopwatch watch;
+  const explain::Extent extent = read.loaded.geometry.crop;
+  ExplainedInput explained;
+  explained.explanation = explainer_->explain(
+      {read.pixels, extent.height, extent.width}, request_.for_extent(session_, extent),
+      [&](double fraction) { progress.update(read.index, fraction); });
+  explained.compute_seconds = watch.seconds();
+  explained.read = std::move(read);
+  return explained;
+}
 
-  ordered_json json = {{"input", item.path}, {"item", nullptr}, {"stem", item.stem}};
-  if (item.item) json["item"] = *item.item;
-  json["sha256"] = sha256;
-  json["original_size"] = {input.original.height, input.original.width};
-  json["resized_to"] = {input.geometry.resized.height, input.geometry.resized.width};
-  json["crop"] = {{"top", input.geometry.crop_top},
-                  {"left", input.geometry.crop_left},
-                  {"height", extent.height},
-                  {"width", extent.width}};
-  json["grid"] = {explanation.grid_height, explanation.grid_width};
-  json.update(prediction_json(explanation.logits, explanation.probabilities, session_));
-  json["explained"] = ordered_json::array();
-  for (std::size_t i = 0; i < explanation.labels.size(); ++i) {
-    const auto position = static_cast<std::size_t>(explanation.labels[i]);
-    ordered_json one = {{"index", explanation.labels[i]},
-                        {"label", session_.names().name(explanation.labels[i])},
-                        {"logit", explanation.logits[position]},
-                        {"probability", explanation.probabilities[position]}};
-    if (i < explanation.completeness.size()) {
-      one["ig_completeness"] = {{"attributed", explanation.completeness[i].attributed},
-                                {"difference", explanation.completeness[i].difference}};
+ordered_json ExplainRun::write(const ExplainedInput& explained, OutputGroup& group,
+                               engine::Queue& queue, Progress& progress) const {
+  const InputItem& item = inputs_->item(explained.read.index);
+  const Stopwatch watch;
+  const MapFiles::Added added =
+      files_->add(group, item, explained.read.loaded, explained.explanation, queue);
+  const double seconds = watch.seconds();
+  progress.print([&] {
+    print_explained(console_, item, explained, *files_, session_, inputs_->count(), seconds);
+  });
+  return explained_json(item, explained, added, session_, seconds);
+}
+
+std::unique_ptr<OutputGroup> ExplainRun::explain_all(const OutputFolder& folder,
+                                                     ordered_json& inputs) {
+  const std::size_t count = inputs_->count();
+  Progress progress(count, !console_.quiet());
+  if (count == 1) {
+    auto group = std::make_unique<OutputGroup>(folder);
+    inputs.push_back(
+        write(explain(read(0, session_.queue()), progress), *group, session_.queue(), progress));
+    return group;
+  }
+  // Input k + 1 is read and input k - 1 drawn and written while input k is computed. Each side has
+  // a queue of its own (on a GPU a stream; on the CPU one thread), and the device takes its
+  // pictures from pinned memory, of which the next one's is filled meanwhile.
+  const engine::Device& device = session_.queue().device();
+  engine::Queue reading(device, 1), writing(device, 1);
+  const bool pinned = device.backend->allocate_pinned != nullptr;
+  engine::PinnedBuffer buffers[] = {engine::PinnedBuffer(*device.backend),
+                                    engine::PinnedBuffer(*device.backend)};
+  std::unique_ptr<OutputGroup> last;
+  engine::Lane writer;
+  engine::ReadAhead<ReadInput> reader(count, [&](std::size_t index) {
+    ReadInput input = read(index, reading);
+    if (!pinned) return input;
+    std::vector<float>& tensor = input.loaded.tensor;
+    const std::size_t bytes = tensor.size() * sizeof(float);
+    void* memory = buffers[index % 2].at_least(static_cast<index_t>(bytes));
+    std::memcpy(memory, tensor.data(), bytes);
+    input.pixels = static_cast<const float*>(memory);
+    std::vector<float>().swap(tensor);
+    return input;
+  });
+  try {
+    for (std::size_t k = 0; k < count; ++k) {
+      auto explained = std::make_shared<ExplainedInput>(explain(reader.next(), progress));
+      writer.start([&, explained] {
+        auto group = std::make_unique<OutputGroup>(folder);
+        inputs.push_back(write(*explained, *group, writing, progress));
+        if (inputs.size() < count) {
+          group->commit();
+        } else {
+          last = std::move(group);
+        }
+      });
     }
-    one["maps"] = added.maps[i];
-    json["explained"].push_back(std::move(one));
+  } catch (...) {
+    writer.finish();  // an input that was computed is written, and its error comes first
+    throw;
   }
-  json["contact_sheets"] = added.contact_sheets;
-  json["samples_at_a_time"] = explanation.samples_at_a_time;
-  json["device_bytes"] = explanation.device_bytes;
-  json["stages"]["decode"] = {{"seconds", decode_seconds}};
-  json["stages"]["hash"] = {{"seconds", hash_seconds}};
-  for (const auto& [stage, cost] : explanation.stages) {
-    json["stages"][stage] = {{"seconds", cost.seconds}, {"flops", cost.flops}};
-  }
-  json["stages"]["render"] = {{"seconds", added.render_seconds}};
-  json["stages"]["write"] = {{"seconds", added.write_seconds}};
-  json["seconds"] = total.seconds() + decode_seconds;
-  return json;
+  writer.finish();
+  return last;
 }
 
 void ExplainRun::compute() {
@@ -277,19 +280,13 @@ void ExplainRun::compute() {
   manifest["device"] = session_.device_json();
   manifest["options"] = request_.json();
   manifest["inputs"] = ordered_json::array();
-  Progress progress(inputs_->count(), !console_.quiet());
-  for (std::size_t i = 0; i < inputs_->count(); ++i) {
-    // The files of one input appear together, those of the last together with the manifest: a run
-    // on one input leaves all of its files or none.
-    OutputGroup group(folder);
-    manifest["inputs"].push_back(explain_input(i, group, progress));
-    if (i + 1 == inputs_->count()) {
-      manifest["peak_memory_bytes"] = peak_resident_bytes();
-      manifest["seconds"] = watch.seconds();
-      group.add_text(kManifest, json_text(manifest, 2));
-    }
-    group.commit();
-  }
+  // The files of one input appear together, those of the last together with the manifest: a run on
+  // one input leaves all of its files or none.
+  const std::unique_ptr<OutputGroup> last = explain_all(folder, manifest["inputs"]);
+  manifest["peak_memory_bytes"] = peak_resident_bytes();
+  manifest["seconds"] = watch.seconds();
+  last->add_text(kManifest, json_text(manifest, 2));
+  last->commit();
   if (console_.json()) write_stdout(json_text(manifest));
 }
 

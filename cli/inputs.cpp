@@ -175,7 +175,7 @@ InputLoader::InputLoader(std::vector<InputItem> items, const explain::SizeOption
   std::size_t kept_bytes = 0;
   for (const InputItem& item : items_) {
     const Stopwatch watch;
-    LoadedInput input = read(item);
+    LoadedInput input = read(item, session_.queue());
     read_seconds_.push_back(watch.seconds());
     extents_.push_back(input.geometry.crop);
     notes_.push_back(input.geometry.note());
@@ -187,25 +187,25 @@ InputLoader::InputLoader(std::vector<InputItem> items, const explain::SizeOption
   }
 }
 
-LoadedInput InputLoader::read(const InputItem& item) const {
+LoadedInput InputLoader::read(const InputItem& item, engine::Queue& queue) const {
   const model::VitConfig& config = session_.config();
   if (item.is_tensor) return read_tensor(item, config, session_.metadata());
   if (config.channels != 3) {
     throw Error(fmt::format("{}: a picture of 3 channels, but the model takes {}: .npy wanted",
                             item.path, config.channels));
   }
-  return explain::load_input(item.path, size_, config, session_.metadata(),
-                             session_.queue().backend(), session_.queue().raw());
+  return explain::load_input(item.path, size_, config, session_.metadata(), queue.backend(),
+                             queue.raw());
 }
 
 LoadedInput InputLoader::peek(std::size_t index) const {
   const std::optional<LoadedInput>& kept = kept_.at(index);
-  return kept ? *kept : read(items_.at(index));
+  return kept ? *kept : read(items_.at(index), session_.queue());
 }
 
-LoadedInput InputLoader::load(std::size_t index) {
+LoadedInput InputLoader::load(std::size_t index, engine::Queue& queue) {
   std::optional<LoadedInput>& kept = kept_.at(index);
-  if (!kept) return read(items_.at(index));
+  if (!kept) return read(items_.at(index), queue);
   LoadedInput input = std::move(*kept);
   kept.reset();
   return input;

@@ -40,15 +40,17 @@ class InputLoader {
   /// What has to be said about an item's geometry; empty where nothing has.
   const std::string& note(std::size_t index) const { return notes_.at(index); }
 
-  /// Throws Error naming the file. Hands out a kept input, and forgets it.
-  explain::LoadedInput load(std::size_t index);
+  /// Throws Error naming the file. Hands out a kept input, and forgets it. May run beside
+  /// everything but another load() or peek(), on a queue of its own.
+  explain::LoadedInput load(std::size_t index, engine::Queue& queue);
+  explain::LoadedInput load(std::size_t index) { return load(index, session_.queue()); }
   /// The same, but what is kept stays kept.
   explain::LoadedInput peek(std::size_t index) const;
   /// How long the item took to be read and prepared.
   double read_seconds(std::size_t index) const { return read_seconds_.at(index); }
 
  private:
-  explain::LoadedInput read(const InputItem& item) const;
+  explain::LoadedInput read(const InputItem& item, engine::Queue& queue) const;
 
   std::vector<InputItem> items_;
   explain::SizeOptions size_;

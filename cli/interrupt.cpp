@@ -10,7 +10,7 @@ namespace vitsnna::cli {
 namespace {
 
 extern "C" void end_by_signal(int number) {
-  engine::AtomicFile::remove_pending();
+  engine::AtomicFile::abandon_all();
   if (::isatty(STDERR_FILENO) == 1) {  // leave the progress bar's line
     [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, "\n", 1);
   }

@@ -64,14 +64,14 @@ std::vector<std::string> MapFiles::names(const InputItem& item,
 
 MapFiles::Added MapFiles::add(OutputGroup& group, const InputItem& item,
                               const explain::LoadedInput& input,
-                              const explain::Explanation& explanation, Session& session) const {
+                              const explain::Explanation& explanation, engine::Queue& queue) const {
   Added added;
   const explain::OverlayOptions drawing = arguments_.drawing.resolve();
   const explain::Extent grid = {explanation.grid_height, explanation.grid_width};
   std::vector<explain::LabelledProbability> decision;
-  for (const index_t index : reported_classes(explanation.probabilities, session.metadata())) {
+  for (const index_t index : reported_classes(explanation.probabilities, session_.metadata())) {
     decision.push_back(
-        {session.names().name(index),
+        {session_.names().name(index),
          static_cast<double>(explanation.probabilities[static_cast<std::size_t>(index)])});
   }
 
@@ -88,15 +88,15 @@ MapFiles::Added MapFiles::add(OutputGroup& group, const InputItem& item,
     const index_t label = explanation.labels[i];
     added.maps.push_back(nlohmann::ordered_json::array());
     explain::ContactSheetRow row;
-    row.label = session.names().name(label);
+    row.label = session_.names().name(label);
     row.probability =
         static_cast<double>(explanation.probabilities[static_cast<std::size_t>(label)]);
     for (std::size_t j = 0; j < explanation.methods.size(); ++j) {
       const std::span<const float> map = explanation.map(i, j);
       const std::string name = base(item, label, explanation.methods[j]);
       watch.lap();
-      explain::Image overlay = explain::render_overlay(
-          map, grid, input.picture, drawing, session.queue().backend(), session.queue().raw());
+      explain::Image overlay =
+          explain::render_overlay(map, grid, input.picture, drawing, queue.backend(), queue.raw());
       added.render_seconds += watch.lap();
       group.add_npy(name + ".npy", {grid.height, grid.width}, map);
       group.add_png(name + ".png", arguments_.draw_predictions

@@ -31,15 +31,15 @@ class MapFiles {
   /// Rows of one page, at most.
   static std::size_t rows_per_page();
 
-  /// Draws and adds every file of `item` to the group; returns the manifest's "maps" per label and
-  /// fills `contact_sheets` with names. Seconds are added to `render` and `write`.
+  /// Draws, on `queue`, and adds every file of `item` to the group; returns the manifest's "maps"
+  /// per label and fills `contact_sheets` with names. Seconds are added to `render` and `write`.
   struct Added {
     std::vector<nlohmann::ordered_json> maps;
     std::vector<std::string> contact_sheets;
     double render_seconds = 0, write_seconds = 0;
   };
   Added add(OutputGroup& group, const InputItem& item, const explain::LoadedInput& input,
-            const explain::Explanation& explanation, Session& session) const;
+            const explain::Explanation& explanation, engine::Queue& queue) const;
 
  private:
   const ExplainArguments& arguments_;

@@ -36,6 +36,7 @@ Progress::~Progress() { clear(); }
 
 void Progress::update(std::size_t step, double fraction) {
   if (!enabled_) return;
+  const std::lock_guard lock(mutex_);
   const Clock::time_point now = Clock::now();
   const double elapsed = seconds(now - started_);
   if (elapsed < kQuietSeconds || (drawn_ && seconds(now - last_drawn_) < kRedrawSeconds)) return;
@@ -55,6 +56,17 @@ void Progress::update(std::size_t step, double fraction) {
 }
 
 void Progress::clear() {
+  const std::lock_guard lock(mutex_);
+  erase();
+}
+
+void Progress::print(const std::function<void()>& lines) {
+  const std::lock_guard lock(mutex_);
+  erase();
+  lines();
+}
+
+void Progress::erase() {
   if (!drawn_) return;
   std::fputs("\r\x1b[K", stderr);
   std::fflush(stderr);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,10 +35,40 @@ struct AtomicFile::Pending {
 
 namespace {
 
-static_assert(std::atomic<int>::is_always_lock_free && std::atomic<void*>::is_always_lock_free,
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
+                  std::atomic<void*>::is_always_lock_free,
               "a signal handler reads these");
 
 std::atomic<void*> pending_head = nullptr;
+
+// How many threads are between listing a temporary file and having created it, and whether no
+// further one may be created.
+std::atomic<int> creating = 0;
+std::atomic<bool> abandoned = false;
+
+/// For the moment of creating a file: signals wait, so that their handler never finds its own
+/// thread here, and after abandon_all() the thread waits for the process to end.
+class Creating {
+ public:
+  Creating() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+    ++creating;
+    if (!abandoned) return;
+    --creating;
+    while (true) ::pause();
+  }
+  ~Creating() {
+    --creating;
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  Creating(const Creating&) = delete;
+  Creating& operator=(const Creating&) = delete;
+
+ private:
+  sigset_t before_ = {};
+};
 
 [[noreturn]] void fail(const std::filesystem::path& target, const char* what, int error) {
   throw Error(fmt::format("{}: {}: {}", printable(target.string(), 1000), what,
@@ -109,6 +140,12 @@ void AtomicFile::remove_pending() noexcept {
   }
 }
 
+void AtomicFile::abandon_all() noexcept {
+  abandoned = true;
+  while (creating > 0) ::poll(nullptr, 0, 1);
+  remove_pending();
+}
+
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
   if (!target_.has_filename()) fail(target_, "cannot be written", EISDIR);
   temporary_ = temporary_name(target_);
@@ -118,11 +155,15 @@ AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)
   if (::stat(target_.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
     fail(target_, "cannot be written", EISDIR);
   }
-  // Listed before it exists: a signal between the two finds nothing to unlink, never a stray file.
-  pending_ = claim(temporary_);
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  int error = 0;
+  {
+    const Creating guard;
+    // Listed before it exists: a death between the two finds nothing to unlink, never a stray file.
+    pending_ = claim(temporary_);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    error = errno;
+  }
   if (descriptor_ < 0) {
-    const int error = errno;
     pending_->state.store(Pending::vacant, std::memory_order_release);
     pending_ = nullptr;
     fail(target_, "cannot be written", error);

@@ -36,6 +36,10 @@ class AtomicFile {
   /// for a handler of SIGINT or SIGTERM that then ends the process.
   static void remove_pending() noexcept;
 
+  /// remove_pending() in a process whose other threads go on writing until it ends: none of them
+  /// creates a temporary file from here on (one that tries waits for the end).
+  static void abandon_all() noexcept;
+
  private:
   struct Pending;
   static Pending* claim(const std::string& path);

@@ -61,7 +61,6 @@ void open(Queue& queue, int device) {
   context->device = device;
   try {
     bind_device();
-    context->products = std::make_unique<ProductCache>();
     check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "opening a stream");
   } catch (...) {
     leave();

@@ -14,7 +14,7 @@ class ProductCache;
 struct Context {
   int device = 0;
   cudaStream_t stream = nullptr;
-  std::unique_ptr<ProductCache> products;
+  std::unique_ptr<ProductCache> products;  ///< from the first product on, which no capture records
 };
 
 /// The queue's context; an Error where the queue was not opened.

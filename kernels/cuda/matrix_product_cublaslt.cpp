@@ -7,7 +7,10 @@ namespace vitsnna::kernels::cuda {
 
 void matrix_product(Queue& queue, const MatrixProduct& product) {
   if (product.batch == 0 || product.rows == 0 || product.columns == 0) return;
-  ProductCache& cache = *context_of(queue).products;
+  Context& context = context_of(queue);
+  // A queue that only copies and draws pictures never pays for a workspace.
+  if (!context.products) context.products = std::make_unique<ProductCache>();
+  ProductCache& cache = *context.products;
   const ProductPlan& plan = cache.plan(product);
   const ProductLayouts layouts(product, product.batch);
   const float one = 1.f, beta = product.accumulate ? 1.f : 0.f;
