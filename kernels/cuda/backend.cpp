@@ -55,6 +55,7 @@ Backend make_backend() {
   b.min_max = {min_max, min_max_scratch};
   b.resample_normalize = {resample_normalize, resample_normalize_scratch};
   b.render_overlay = {render_overlay, render_overlay_scratch};
+  b.augment = {augment, augment_scratch};
   return b;
 }
 

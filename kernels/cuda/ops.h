@@ -45,5 +45,7 @@ void resample_normalize(Queue& queue, const ResampleNormalize& args);
 index_t resample_normalize_scratch(const Queue& queue, const ResampleNormalize& args);
 void render_overlay(Queue& queue, const RenderOverlay& args);
 index_t render_overlay_scratch(const Queue& queue, const RenderOverlay& args);
+void augment(Queue& queue, const Augment& args);
+index_t augment_scratch(const Queue& queue, const Augment& args);
 
 }  // namespace vitsnna::kernels::cuda

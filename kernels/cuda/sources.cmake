@@ -10,6 +10,7 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_prepare.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
+  ${CMAKE_CURRENT_LIST_DIR}/augment.cu
   ${CMAKE_CURRENT_LIST_DIR}/bias_gradient.cu
   ${CMAKE_CURRENT_LIST_DIR}/cast.cu
   ${CMAKE_CURRENT_LIST_DIR}/copy_rows.cu
