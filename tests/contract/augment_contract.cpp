@@ -17,11 +17,11 @@ VITSNNA_CONTRACT(AugmentContract);
 /// Pixels of every hue and grey, some of them black and white.
 Values picture(index_t height, index_t width, std::uint64_t seed) {
   Values values = random_values(height * width * 3, seed);
+  for (double& v : values) v = std::floor((v + 1.) * 127.999);
   for (std::size_t k = 0; k < values.size(); ++k) {
     const std::size_t pixel = k / 3;
     if (pixel % 7 == 0) values[k] = values[pixel * 3];
-    values[k] = pixel % 31 == 0 ? -1. : pixel % 29 == 0 ? 1. : values[k];
-    values[k] = std::floor((values[k] + 1.) * 127.999);
+    values[k] = pixel % 31 == 0 ? 0. : pixel % 29 == 0 ? 255. : values[k];
   }
   return values;
 }

@@ -1,0 +1,164 @@
+// Readers of data sets, on folders that the tests make.
+#include "train/data/sources/sources.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/shared_path.h"
+#include "tests/support/temp_directory.h"
+
+namespace vitsnna::train {
+namespace {
+
+class Sources : public testing::Test {
+ protected:
+  std::string put(const std::string& name, const std::string& content = "not looked at") {
+    const auto path = directory_ / name;
+    std::filesystem::create_directories(path.parent_path());
+    test::write_bytes(path, content);
+    return path.string();
+  }
+  std::string root() const { return directory_.path().string(); }
+  static std::vector<std::string> ids(const Dataset& dataset) {
+    std::vector<std::string> names;
+    for (const Sample& sample : dataset.samples) names.push_back(sample.id);
+    return names;
+  }
+  test::TempDirectory directory_;
+};
+using Names = std::vector<std::string>;
+using Labels = std::vector<float>;
+
+TEST_F(Sources, AFolderGivesEveryImageBelowItInOrder) {
+  put("b/2.jpg");
+  put("b/1.JPEG");
+  put("a.png");
+  put("c/d/e.webp");
+  put("notes.txt");
+  put(".hidden/x.jpg");
+  put("b/.x.jpg");
+  const Dataset dataset = open_dataset(root());
+  EXPECT_EQ(dataset.kind, "folder");
+  EXPECT_EQ(ids(dataset), (Names{"a.png", "b/1.JPEG", "b/2.jpg", "c/d/e.webp"}));
+  EXPECT_TRUE(dataset.label_names.empty());
+  EXPECT_ERROR(open_dataset(root(), "train"), "split 'train'", "folder");
+  EXPECT_ERROR(open_dataset((directory_ / "none").string()), "none", "no such");
+}
+
+TEST_F(Sources, AFolderWithoutImagesIsAnError) {
+  put("readme.txt");
+  EXPECT_ERROR(open_dataset(root()), root(), "no images");
+}
+
+TEST_F(Sources, Bdd100kHasSplitsWithoutLabels) {
+  put("images/100k/train/b.jpg");
+  put("images/100k/train/a.jpg");
+  put("images/100k/val/c.jpg");
+  EXPECT_EQ(splits_of(root()), (Names{"train", "val"}));
+  const Dataset train = open_dataset(root(), "train");
+  EXPECT_EQ(train.kind, "bdd100k");
+  EXPECT_EQ(ids(train), (Names{"a.jpg", "b.jpg"}));
+  EXPECT_EQ(open_dataset(root()).size(), 3);
+  EXPECT_EQ(open_dataset("folder:" + root()).kind, "folder");
+  EXPECT_ERROR(open_dataset(root(), "test"), "'test'", "there: train, val");
+}
+
+constexpr const char* kOia = "train_25k_images_actions.json";
+
+TEST_F(Sources, BddOiaIsMatchedByIdAndLosesWhatConfuses) {
+  for (const char* name : {"x.jpg", "y.jpg", "z.jpg"}) put(std::string("data/") + name);
+  put(kOia, R"({"images":[{"file_name":"x.jpg","id":5},{"file_name":"y.jpg","id":7},)"
+            R"({"file_name":"z.jpg","id":1}],"annotations":[{"id":1,"category":[0,0,0,1]},)"
+            R"({"id":7,"category":[1,1,1,1,1]},{"id":5,"category":[1,0,1,0,0]}]})");
+  const Dataset dataset = open_dataset(root(), "train");
+  EXPECT_EQ(dataset.kind, "bdd-oia");
+  EXPECT_EQ(ids(dataset), (Names{"x.jpg", "z.jpg"}));
+  EXPECT_EQ(dataset.labels, (Labels{1, 0, 1, 0, 0, 0, 0, 1}));
+  EXPECT_EQ(dataset.label_names, action_names());
+  ASSERT_EQ(dataset.notes.size(), 1u);
+  EXPECT_NE(dataset.notes[0].find("1 images"), std::string::npos);
+}
+
+TEST_F(Sources, BddOiaFaultsAreNamed) {
+  put("data/x.jpg");
+  const auto refused = [&](const std::string& images, const std::string& annotations,
+                           const std::string& text) {
+    put(kOia, R"({"images":[)" + images + R"(],"annotations":[)" + annotations + "]}");
+    EXPECT_ERROR(open_dataset(root(), "train"), kOia, text);
+  };
+  const std::string image = R"({"file_name":"x.jpg","id":5})";
+  const std::string good = R"({"id":5,"category":[1,0,1,0]})";
+  refused(image, "", "no annotation");
+  refused(image, good + "," + good, "twice");
+  refused(image + "," + image, good, "twice");
+  refused(image, good + R"(,{"id":6,"category":[1,0,1,0]})", "id 6");
+  refused(image, R"({"id":5,"category":[1,0,1]})", "4 or 5");
+  refused(image, R"({"id":5,"category":[1,0,2,0]})", "0 or 1");
+  refused(image, R"({"id":"5","category":[1,0,1,0]})", "whole number");
+  refused(R"({"file_name":"gone.jpg","id":5})", good, "gone.jpg");
+  put(kOia, "{\"images\": [");
+  EXPECT_ERROR(open_dataset(root(), "train"), kOia, "not JSON");
+  put(kOia, "[]");
+  EXPECT_ERROR(open_dataset(root(), "train"), kOia, "annotations");
+}
+
+TEST_F(Sources, TheReleasedCodesLayoutIsADictionaryASplit) {
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) put(std::string("val/") + name);
+  put("val.json", R"({"b.jpg":[0,1,0,0],"a.jpg":[1,0,0,1]})");
+  const Dataset dataset = open_dataset(root(), "val");
+  EXPECT_EQ(dataset.kind, "snna");
+  EXPECT_EQ(ids(dataset), (Names{"a.jpg", "b.jpg"}));
+  EXPECT_EQ(dataset.labels, (Labels{1, 0, 0, 1, 0, 1, 0, 0}));
+  ASSERT_EQ(dataset.notes.size(), 1u);
+  put("val.json", R"({"gone.jpg":[0,1,0,0]})");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "gone.jpg");
+  put("val.json", R"({"a.jpg":[0,1,0]})");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "a.jpg", "4 numbers");
+}
+
+TEST_F(Sources, ATableNamesItsLabels) {
+  put("a, b.jpg");
+  const std::string other = put("c.jpg");
+  const std::string table = put(
+      "set.csv", "path,left,\"wide \"\"x\"\"\"\r\n\"a, b.jpg\",1,0.25\r\n\n" + other + ",0,-1e3\n");
+  const Dataset dataset = open_dataset(table);
+  EXPECT_EQ(dataset.kind, "csv");
+  EXPECT_EQ(dataset.label_names, (Names{"left", "wide \"x\""}));
+  EXPECT_EQ(dataset.labels, (Labels{1, .25f, 0, -1000.f}));
+  EXPECT_EQ(dataset.samples[1].path, other);
+}
+
+TEST_F(Sources, FaultsOfATableNameTheLine) {
+  put("a.jpg");
+  const auto refused = [&](const std::string& content, const std::string& line,
+                           const std::string& text) {
+    const std::string table = put("set.csv", content);
+    EXPECT_ERROR(open_dataset(table), "set.csv:" + line, text);
+  };
+  refused("file,left\na.jpg,1\n", "1", "\"path\" wanted");
+  refused("path,left,left\na.jpg,1,1\n", "1", "one name");
+  refused("path,left\na.jpg,1\na.jpg\n", "3", "1 fields, 2 wanted");
+  refused("path,left\na.jpg,yes\n", "2", "\"yes\"");
+  refused("path,left\na.jpg,nan\n", "2", "number");
+  refused("path,left\n\"a.jpg,1\n", "2", "quote");
+  refused("path,left\ngone.jpg,1\n", "2", "gone.jpg");
+}
+
+TEST(RealSources, BddDriveIsReadWithItsLabels) {
+  VITSNNA_SHARED_OR_SKIP(path, "data/bdd_drive");
+  const Dataset train = open_dataset(path.string(), "train");
+  const Dataset val = open_dataset(path.string(), "val");
+  EXPECT_EQ(train.kind, "bdd-oia");
+  EXPECT_EQ(train.size(), 4524 - 670);
+  EXPECT_EQ(val.size(), 476 - 64);
+  // 000d35d3-41990aa4 in labels.csv: forward 1, slow_stop 0, left 0, right 1.
+  for (index_t k = 0; k < train.size(); ++k) {
+    if (train.samples[static_cast<std::size_t>(k)].id != "000d35d3-41990aa4.jpg") continue;
+    EXPECT_EQ(Labels(train.labels_of(k), train.labels_of(k) + 4), (Labels{1, 0, 0, 1}));
+    return;
+  }
+  ADD_FAILURE() << "000d35d3-41990aa4.jpg is not there";
+}
+
+}  // namespace
+}  // namespace vitsnna::train
