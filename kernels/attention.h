@@ -12,7 +12,7 @@
 namespace vitsnna::kernels {
 
 struct AttentionShape {
-  index_t items = 1;        ///< images
+  index_t items = 1;  ///< images
   index_t heads = 1;
   index_t head_dim = 64;    ///< any multiple of 8 up to 256 (CUDA: up to 128)
   index_t num_queries = 0;  ///< query rows of each item
@@ -28,12 +28,12 @@ struct AttentionShape {
 /// scale = head_dim^-1/2.
 struct AttentionForward {
   AttentionShape shape;
-  ConstMatrix query;   ///< (items, num_queries, heads * head_dim), fp32 or bf16
-  ConstMatrix key;     ///< (items, num_keys, heads * head_dim), same dtype
-  ConstMatrix value;   ///< (items, num_keys, heads * head_dim), same dtype
-  Matrix output;       ///< (items, num_queries, heads * head_dim), same dtype
-  float* log_sum_exp = nullptr;              ///< (items, heads, num_queries), or null
-  const std::uint8_t* key_keep = nullptr;    ///< (items, num_keys) of 0 or 1, or null: all kept
+  ConstMatrix query;                       ///< (items, num_queries, heads * head_dim), fp32 or bf16
+  ConstMatrix key;                         ///< (items, num_keys, heads * head_dim), same dtype
+  ConstMatrix value;                       ///< (items, num_keys, heads * head_dim), same dtype
+  Matrix output;                           ///< (items, num_queries, heads * head_dim), same dtype
+  float* log_sum_exp = nullptr;            ///< (items, heads, num_queries), or null
+  const std::uint8_t* key_keep = nullptr;  ///< (items, num_keys) of 0 or 1, or null: all kept
   const std::uint8_t* query_keep = nullptr;  ///< (items, num_queries) of 0 or 1, or null
 };
 inline const char* op_name(const AttentionForward&) { return "attention_forward"; }
@@ -49,7 +49,12 @@ inline double bytes(const AttentionForward& a) {
 /// forward (the labels of an explanation): item i, gradient g is item i * gradients + g of every
 /// gradient matrix, and the scores of a tile are computed once for all of them.
 /// D_i = dO_i . O_i; G = dO V^T; dS = A * (G - D) * scale; dQ = dS K; dK = dS^T Q; dV = A^T dO.
-/// The reduction order is fixed: same input, same bits, for any thread count.
+/// The reduction order is fixed: same input, same bits, for any thread count, and each gradient's
+/// are those of an op of its own. A training step may give that up with `deterministic` false:
+/// dQ may then be summed up in whatever order blocks finish, so its last bits differ from run to
+/// run. CUDA does so for heads of up to 64 columns, without `capture` and from two query rows on
+/// (10 products of pairs and columns instead of 14; 4 bytes of scratch an element of dQ); the CPU
+/// is always deterministic.
 struct AttentionBackward {
   AttentionShape shape;
   index_t gradients = 1;
@@ -64,6 +69,7 @@ struct AttentionBackward {
   /// items == 1; the query, key, value and gradients of `capture` are not read (they are this
   /// op's own).
   const RelevanceRows* capture = nullptr;
+  bool deterministic = true;
 };
 inline const char* op_name(const AttentionBackward& a) {
   return a.capture ? "attention_backward_capture" : "attention_backward";

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/attention_backward_tiles.h"
 #include "kernels/cuda/attention_few_queries.h"
+#include "kernels/cuda/memory.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/error.h"
 
@@ -20,8 +21,18 @@ bool takes_single_query(const AttentionBackward& a) {
   return a.shape.num_queries == 1 && !a.capture;
 }
 
+/// dQ out of the first pass, by atomic adds.
+bool takes_one_pass(const AttentionBackward& a) {
+  return !a.deterministic && !a.capture && a.shape.head_dim <= kMostOnePassColumns;
+}
+
+index_t query_elements(const AttentionBackward& a) {
+  return a.shape.items * a.gradients * a.shape.num_queries * a.shape.heads * a.shape.head_dim;
+}
+
 struct Scratch {
   PreparedRows rows;
+  float* query_sums = nullptr;
   float* weights = nullptr;  ///< of a batch of chains
   float* sums = nullptr;
   index_t bytes = 0;
@@ -32,6 +43,7 @@ struct Scratch {
     rows.padded = prepared_rows(s.num_queries);
     rows.shift = layout.floats(s.items * s.heads * rows.padded);
     rows.row_dot = layout.floats(s.items * a.gradients * s.heads * rows.padded);
+    if (takes_one_pass(a)) query_sums = layout.floats(query_elements(a));
     if (a.capture) {
       const index_t chains = std::min<index_t>(kMostChains, a.capture->num_chains);
       weights = layout.floats(chains * s.heads * rows.padded);
@@ -93,8 +105,13 @@ void attention_backward(Queue& queue, const AttentionBackward& args) {
   if (captures) {
     prepare_chains(name, queue, chains, s.heads, s.num_queries, scratch.rows.padded);
   }
+  if (scratch.query_sums) {
+    fill_zero(queue, scratch.query_sums,
+              static_cast<index_t>(sizeof(float)) * query_elements(args));
+  }
   (args.query.dtype == DType::bf16 ? attention_backward_tiles_bf16 : attention_backward_tiles_f32)(
-      queue, args, scratch.rows, captures ? &chains : nullptr);
+      queue, args, scratch.rows, captures ? &chains : nullptr, scratch.query_sums);
+  if (scratch.query_sums) store_query_sums(queue, args, scratch.query_sums);
   if (captures) {
     finish_chains(name, queue, chains, s.heads, s.num_keys);
     const RelevanceRows remaining = remaining_chains(args);

@@ -4,8 +4,9 @@
 namespace vitsnna::kernels::cuda {
 
 void attention_backward_tiles_bf16(Queue& queue, const AttentionBackward& args,
-                                   const PreparedRows& rows, const ChainBatch* chains) {
-  launch_backward_dims<bf16>(queue, args, rows, chains);
+                                   const PreparedRows& rows, const ChainBatch* chains,
+                                   float* query_sums) {
+  launch_backward_dims<bf16>(queue, args, rows, chains, query_sums);
 }
 
 }  // namespace vitsnna::kernels::cuda

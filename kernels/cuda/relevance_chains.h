@@ -46,6 +46,12 @@ __device__ __forceinline__ ChainRange chains_of_gradient(const ChainBatch& chain
   return range;
 }
 
+/// Chains that `labels` gradients which follow each other weigh, at most.
+__host__ __device__ constexpr int most_chains(const ChainBatch& chains, int labels) {
+  const int most = labels * chains.most_of_a_gradient;
+  return most < chains.count ? most : chains.count;
+}
+
 /// The sums of a warp's keys: of each chain, strip and half of a strip one float a lane, in shared
 /// memory because their number is known at run time only. A lane touches none but its own.
 template <int warps, int strips>

@@ -8,6 +8,7 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_forward_bf16.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_forward_f32.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_prepare.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_query_sums.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/augment.cu

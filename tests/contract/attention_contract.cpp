@@ -1,4 +1,4 @@
-// Contract of attention: forward with its masks, backward, and the rows that explanations read.
+// Contract of attention: forward with its masks, and the rows that explanations read.
 #include "tests/contract/attention_operands.h"
 
 namespace vitsnna::contract {
@@ -9,11 +9,6 @@ using kernels::AttentionGradient;
 using kernels::AttentionProbabilities;
 
 VITSNNA_CONTRACT(AttentionContract);
-
-/// items, heads, head_dim, num_queries, num_keys
-const AttentionShape shapes[] = {{1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},     {3, 1, 64, 33, 33},
-                                 {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
-                                 {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530},  {1, 1, 128, 40, 70}};
 
 /// Of the forward alone: lengths around a tile's, heads that fill no instantiation.
 const AttentionShape forward_shapes[] = {{1, 2, 64, 63, 64},   {2, 1, 64, 65, 127},
@@ -51,7 +46,7 @@ Outputs forward(const Subject& subject, const AttentionShape& s, const Attention
 }
 
 TEST_P(AttentionContract, ForwardIsTheSoftmaxOfTheScoresMaskedAfterwards) {
-  std::vector<AttentionShape> all(std::begin(shapes), std::end(shapes));
+  std::vector<AttentionShape> all(std::begin(attention_shapes), std::end(attention_shapes));
   all.insert(all.end(), std::begin(forward_shapes), std::end(forward_shapes));
   for (const AttentionShape& s : all) {
     for (const int masked : {0, 1, 3}) {  // bit 0: keys, bit 1: queries
@@ -143,51 +138,8 @@ TEST_P(AttentionContract, ALargeBatchHasTheBitsOfItsItems) {
   }
 }
 
-TEST_P(AttentionContract, BackwardIsTheGradientForEveryLabel) {
-  for (const AttentionShape& s : shapes) {
-    for (const index_t gradients : {1, 2, 3}) {
-      if (gradients == 2 && s.num_queries > 100) continue;
-      SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients");
-      const BackwardOperands v = backward_operands(s, gradients, precision());
-      const Outputs got = run_on_every_team(subject(), [&](int threads) {
-        return backward(subject(), s, gradients, v, nullptr, threads);
-      });
-      const AttentionOperands& f = v.forward;
-      const auto want = oracle::attention_backward<double>(
-          s, gradients, f.query, f.key, f.value, v.output, v.output_gradient, precision());
-      const auto naive = oracle::attention_backward<float>(
-          s, gradients, f.query, f.key, f.value, v.output, v.output_gradient, precision());
-      const double slope = largest_row_norm(v.output_gradient, s.heads * s.head_dim);
-      expect_close("query_gradient", got[0], want.query, naive.query, slope, precision());
-      expect_close("key_gradient", got[1], want.key, naive.key, slope, precision());
-      expect_close("value_gradient", got[2], want.value, naive.value, slope, precision());
-    }
-  }
-}
-
-TEST_P(AttentionContract, BackwardMatchesFiniteDifferences) {
-  if (precision() != DType::f32) GTEST_SKIP() << "bf16 is too coarse for finite differences";
-  for (const AttentionShape& s : {AttentionShape{2, 2, 8, 5, 5}, AttentionShape{1, 2, 8, 1, 9}}) {
-    SCOPED_TRACE(text(s));
-    const BackwardOperands v = backward_operands(s, 1, precision());
-    const Outputs got = backward(subject(), s, 1, v, nullptr, 1);
-    const auto loss = [&](const Values& q, const Values& k, const Values& value) {
-      const auto p = oracle::probabilities<double>(s, q, k);
-      return dot(oracle::attention_output<double>(s, p.attention, value, {}, {}, DType::f32),
-                 v.output_gradient);
-    };
-    const AttentionOperands& f = v.forward;
-    expect_derivative(
-        "d query", [&](const Values& x) { return loss(x, f.key, f.value); }, f.query, got[0]);
-    expect_derivative(
-        "d key", [&](const Values& x) { return loss(f.query, x, f.value); }, f.key, got[1]);
-    expect_derivative(
-        "d value", [&](const Values& x) { return loss(f.query, f.key, x); }, f.value, got[2]);
-  }
-}
-
 TEST_P(AttentionContract, ProbabilitiesAreTheRowsOfA) {
-  for (const AttentionShape& s : shapes) {
+  for (const AttentionShape& s : attention_shapes) {
     SCOPED_TRACE(text(s));
     const AttentionOperands v = random_operands(s, precision());
     const index_t width = s.heads * s.head_dim;
@@ -236,7 +188,7 @@ Values gradient_rows(const Subject& subject, const AttentionShape& s, index_t gr
 }
 
 TEST_P(AttentionContract, AttentionGradientIsEachSamplesOrTheirMean) {
-  for (const AttentionShape& s : shapes) {
+  for (const AttentionShape& s : attention_shapes) {
     for (const index_t gradients : {1, 3}) {
       for (const bool mean : {false, true}) {
         SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, mean " +

@@ -17,6 +17,12 @@ inline std::string text(const AttentionShape& s) {
          std::to_string(s.num_keys) + " keys";
 }
 
+/// items, heads, head_dim, num_queries, num_keys
+inline const AttentionShape attention_shapes[] = {
+    {1, 1, 8, 1, 1},    {2, 3, 32, 2, 2},     {3, 1, 64, 33, 33},
+    {1, 2, 96, 33, 33}, {1, 2, 64, 197, 197}, {3, 2, 32, 1, 197},
+    {2, 2, 8, 7, 33},   {1, 1, 8, 140, 530},  {1, 1, 128, 40, 70}};
+
 struct AttentionOperands {
   Values query, key, value;
 };
@@ -53,7 +59,7 @@ inline BackwardOperands backward_operands(const AttentionShape& s, index_t gradi
 
 inline Outputs backward(const Subject& subject, const AttentionShape& s, index_t gradients,
                         const BackwardOperands& v, const kernels::RelevanceRows* capture,
-                        int threads) {
+                        int threads, bool deterministic = true) {
   const index_t width = s.heads * s.head_dim, sets = s.items * gradients;
   const DType dtype = subject.precision;
   const auto query =
@@ -83,6 +89,7 @@ inline Outputs backward(const Subject& subject, const AttentionShape& s, index_t
   a.key_gradient = dk.matrix();
   a.value_gradient = dv.matrix();
   a.capture = capture;
+  a.deterministic = deterministic;
   launch(subject, subject.backend->attention_backward, a, threads);
   return {dq.values(), dk.values(), dv.values()};
 }

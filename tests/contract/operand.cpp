@@ -35,6 +35,18 @@ Operand::Operand(const Subject& subject, const Layout& layout, const Values* val
   if (values) {
     EXPECT_EQ(static_cast<index_t>(values->size()), layout_.count());
   }
+  write(values);
+  memory_ = subject.backend->allocate(bytes_);
+  upload();
+}
+
+void Operand::set(const Values& values) {
+  EXPECT_EQ(static_cast<index_t>(values.size()), layout_.count());
+  write(&values);
+  upload();
+}
+
+void Operand::write(const Values* values) {
   index_t next = 0;
   for (index_t item = 0; item < layout_.items; ++item) {
     for (index_t row = 0; row < layout_.rows; ++row) {
@@ -54,10 +66,12 @@ Operand::Operand(const Subject& subject, const Layout& layout, const Values* val
       }
     }
   }
-  memory_ = subject.backend->allocate(bytes_);
-  kernels::Queue queue = subject.queue();
-  subject.backend->copy_to_device(queue, memory_, before_.data(), bytes_);
-  subject.backend->synchronize(queue);
+}
+
+void Operand::upload() const {
+  kernels::Queue queue = subject_.queue();
+  subject_.backend->copy_to_device(queue, memory_, before_.data(), bytes_);
+  subject_.backend->synchronize(queue);
 }
 
 std::vector<std::uint8_t> Operand::download() const {

@@ -66,6 +66,8 @@ class Operand {
   }
   Operand(const Operand&) = delete;
   Operand& operator=(const Operand&) = delete;
+  /// Overwrites the elements, as work that came before the op would.
+  void set(const Values& values);
   /// Checks the guards, the gaps and, of an input, every element.
   ~Operand();
 
@@ -78,6 +80,8 @@ class Operand {
 
  private:
   Operand(const Subject& subject, const Layout& layout, const Values* values, bool constant);
+  void write(const Values* values);  ///< to before_
+  void upload() const;
   std::vector<std::uint8_t> download() const;
   index_t offset(index_t item, index_t row, index_t column) const;
   index_t element_size() const { return layout_.element_size(); }

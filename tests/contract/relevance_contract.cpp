@@ -1,74 +1,27 @@
 // Contract of the relevance chain: a layer's rows, alone, inside the backward, and from the CLS
 // row.
-#include <memory>
-
-#include "tests/contract/attention_operands.h"
+#include "tests/contract/relevance_operands.h"
 
 namespace vitsnna::contract {
 namespace {
 
 VITSNNA_CONTRACT(RelevanceContract);
 
-using kernels::RelevanceChain;
-using kernels::RelevanceClsRow;
-using kernels::RelevanceRows;
-
-/// Chains of every kind: weighted by query, by key per head, by key shared by the heads, and bare.
-std::vector<oracle::Chain> random_chains(index_t heads, index_t tokens, index_t gradients) {
-  std::vector<oracle::Chain> chains(5);
-  for (std::size_t k = 0; k < chains.size(); ++k) {
-    chains[k].gradient = static_cast<index_t>(k) % gradients;
-    chains[k].row = random_values(tokens, 20 + k);
-  }
-  chains[1].query_weight = random_values(heads * tokens, 30);
-  chains[2].key_weight = random_values(heads * tokens, 31);
-  chains[3].key_weight = random_values(tokens, 32);
-  chains[4].query_weight = random_values(heads * tokens, 33);
-  chains[4].key_weight = random_values(tokens, 34);
-  return chains;
-}
-
-/// The chains' operands on the device.
-class DeviceChains {
- public:
-  DeviceChains(const Subject& subject, const std::vector<oracle::Chain>& chains, index_t tokens) {
-    for (const oracle::Chain& chain : chains) {
-      RelevanceChain c;
-      c.gradient = chain.gradient;
-      c.row = keep(subject, chain.row);
-      c.query_weight = keep(subject, chain.query_weight);
-      c.key_weight = keep(subject, chain.key_weight);
-      c.key_weight_per_head = static_cast<index_t>(chain.key_weight.size()) > tokens;
-      outputs_.push_back(
-          std::unique_ptr<Operand>(new Operand(Operand::output(subject, dense(tokens)))));
-      c.output = outputs_.back()->floats();
-      chains_.push_back(c);
-    }
-  }
-  const RelevanceChain* data() const { return chains_.data(); }
-  index_t size() const { return static_cast<index_t>(chains_.size()); }
-  Outputs outputs() const {
-    Outputs result;
-    for (const auto& output : outputs_) result.push_back(output->values());
-    return result;
-  }
-
- private:
-  const float* keep(const Subject& subject, const Values& values) {
-    if (values.empty()) return nullptr;
-    inputs_.push_back(std::unique_ptr<Operand>(
-        new Operand(Operand::input(subject, dense(static_cast<index_t>(values.size())), values))));
-    return inputs_.back()->floats();
-  }
-  std::vector<std::unique_ptr<Operand>> inputs_, outputs_;
-  std::vector<RelevanceChain> chains_;
-};
-
 struct RelevanceShape {
   index_t heads, head_dim, tokens, gradients;
+  std::size_t chains = 5;
 };
-const RelevanceShape relevance_shapes[] = {{1, 8, 1, 1},   {2, 32, 2, 2},   {3, 64, 33, 3},
-                                           {1, 96, 33, 1}, {2, 64, 197, 1}, {1, 8, 530, 2}};
+const RelevanceShape relevance_shapes[] = {{1, 8, 1, 1},
+                                           {2, 32, 2, 2},
+                                           {3, 64, 33, 3},
+                                           {1, 96, 33, 1},
+                                           {2, 64, 197, 1},
+                                           {1, 8, 530, 2},
+                                           {1, 128, 40, 2},
+                                           {2, 64, 20, 3, 37},
+                                           // Labels enough that a backend may let them share:
+                                           {8, 32, 20, 17, 21},
+                                           {8, 64, 20, 17, 21}};
 
 /// Expected outputs of the chains; without gradients (rollout) G is 1.
 template <class T>
@@ -103,10 +56,10 @@ TEST_P(RelevanceContract, RelevanceRowsMultiplyByTheLayersMatrix) {
                   gradients = shape.gradients;
     const AttentionShape s{1, heads, head_dim, tokens, tokens};
     for (const bool rollout : {false, true}) {
-      SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, rollout " +
-                   std::to_string(rollout));
+      SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, " +
+                   std::to_string(shape.chains) + " chains, rollout " + std::to_string(rollout));
       const BackwardOperands v = backward_operands(s, gradients, precision());
-      const auto chains = random_chains(heads, tokens, gradients);
+      const auto chains = random_chains(heads, tokens, gradients, shape.chains);
       const index_t width = heads * head_dim;
       const Outputs got = run_on_every_team(subject(), [&](int threads) {
         const Layout layout = third(1, tokens, width, precision());
@@ -144,9 +97,10 @@ TEST_P(RelevanceContract, BackwardCapturesTheSameRelevanceRows) {
     const index_t heads = shape.heads, head_dim = shape.head_dim, tokens = shape.tokens,
                   gradients = shape.gradients;
     const AttentionShape s{1, heads, head_dim, tokens, tokens};
-    SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients");
+    SCOPED_TRACE(text(s) + ", " + std::to_string(gradients) + " gradients, " +
+                 std::to_string(shape.chains) + " chains");
     const BackwardOperands v = backward_operands(s, gradients, precision());
-    const auto chains = random_chains(heads, tokens, gradients);
+    const auto chains = random_chains(heads, tokens, gradients, shape.chains);
     const Outputs plain = backward(subject(), s, gradients, v, nullptr, 1);
     const Outputs got = run_on_every_team(subject(), [&](int threads) {
       const DeviceChains device(subject(), chains, tokens);
@@ -174,12 +128,13 @@ TEST_P(RelevanceContract, RelevanceOfTheClsRowIsTheFirstStep) {
   for (const RelevanceShape& shape : relevance_shapes) {
     const index_t heads = shape.heads, tokens = shape.tokens, gradients = shape.gradients;
     for (const bool rollout : {false, true}) {
-      SCOPED_TRACE(testing::Message() << heads << " heads, " << tokens << " tokens, " << gradients
-                                      << " gradients, rollout " << rollout);
+      SCOPED_TRACE(testing::Message()
+                   << heads << " heads, " << tokens << " tokens, " << gradients << " gradients, "
+                   << shape.chains << " chains, rollout " << rollout);
       Values attention = random_values(heads * tokens, 40);
       for (double& v : attention) v = std::abs(v);
       const Values gradient = rollout ? Values{} : random_values(gradients * heads * tokens, 41);
-      const auto chains = random_chains(heads, tokens, gradients);
+      const auto chains = random_chains(heads, tokens, gradients, shape.chains);
       const Outputs got = run_on_every_team(subject(), [&](int threads) {
         const auto a_row = Operand::input(subject(), dense(heads * tokens), attention);
         const auto g_row =

@@ -11,14 +11,14 @@ mutation(forward_without_the_barrier_of_a_stage
   COMPILE attention_forward_bf16.cu
   FILTER *AttentionContract.ForwardIs*/simt_bf16_aligned)
 mutation(product_without_the_syncwarp_before_reading
-  FILE warp_product.h
+  FILE warp_product_f32.h
   FIND [==[      __syncwarp();
 #pragma unroll 1]==]
   REPLACE [==[#pragma unroll 1]==]
   COMPILE attention_forward_f32.cu
   FILTER *AttentionContract.ForwardIs*/simt_fp32_aligned)
 mutation(product_without_the_syncwarp_before_overwriting
-  FILE warp_product.h
+  FILE warp_product_f32.h
   FIND [==[      __syncwarp();                     // the lanes have read what was there]==]
   REPLACE [==[]==]
   COMPILE attention_forward_f32.cu
@@ -82,13 +82,13 @@ mutation(value_norm_loads_over_the_stage_in_use
 
 # --- layouts ----------------------------------------------------------------------------------------
 mutation(product_with_its_b_fragments_swapped
-  FILE warp_product.h
+  FILE warp_product_bf16.h
   FIND [==[          ptx::mma_m16n8k16(sums[s].sum[n], rows[s], b[0], b[1]);]==]
   REPLACE [==[          ptx::mma_m16n8k16(sums[s].sum[n], rows[s], b[1], b[0]);]==]
   COMPILE attention_forward_bf16.cu
   FILTER *AttentionContract.ForwardIs*/simt_bf16)
 mutation(product_with_its_a_fragment_in_another_order
-  FILE warp_product.h
+  FILE warp_product_bf16.h
   FIND [==[          const float(&pair)[4] = p[s].sum[k + i / 2];]==]
   REPLACE [==[          const float(&pair)[4] = p[s].sum[k + i % 2];]==]
   COMPILE attention_forward_bf16.cu
@@ -145,3 +145,169 @@ mutation(value_norm_without_its_last_part
   REPLACE [==[split + 1 < parts.splits; ++split) sum]==]
   COMPILE value_norm.cu
   FILTER *LinearContract.ValueNorm*/simt_bf16)
+
+# --- attention backward -----------------------------------------------------------------------------
+mutation(backward_without_the_barrier_of_a_stage
+  FILE attention_backward_keys.h
+  FIND [==[    __syncthreads();  // this stage is filled]==]
+  REPLACE [==[    // this stage is filled]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.IsThe*/simt_bf16_aligned)
+mutation(backward_without_the_wait_for_its_copies
+  FILE attention_backward_keys.h
+  FIND [==[    ptx::copy_async_wait<stages - 2>();]==]
+  REPLACE [==[]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.IsThe*/simt_bf16_aligned)
+mutation(backward_reads_the_stale_stage
+  FILE attention_backward_queries.h
+  FIND [==[      const int row = tile % stages * streamed + first;]==]
+  REPLACE [==[      const int row = (tile + 1) % stages * streamed + first;]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.IsThe*/simt_bf16_aligned)
+mutation(backward_without_the_mask_of_keys
+  FILE attention_backward_queries.h
+  FIND [==[      if (left < part) {]==]
+  REPLACE [==[      if (false) {]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.SurvivesScores*/simt_bf16_aligned)
+mutation(backward_without_the_scale
+  FILE attention_backward_keys.h
+  FIND [==[store_strip(key_gradient[l], p.scale,]==]
+  REPLACE [==[store_strip(key_gradient[l], 1.f,]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.IsThe*/simt_bf16_aligned)
+mutation(backward_takes_the_neighbours_row_dot
+  FILE attention_backward_keys.h
+  FIND [==[(g - (e % 2 == 0 ? dots.x : dots.y))]==]
+  REPLACE [==[(g - dots.x)]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.IsThe*/simt_bf16_aligned)
+mutation(backward_takes_the_first_labels_gradient
+  FILE attention_backward_keys.h
+  FIND [==[(tile % stages * labels + l) * streamed + first]==]
+  REPLACE [==[tile % stages * labels * streamed + first]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.LabelsThat*/simt_bf16_aligned)
+mutation(backward_captures_the_first_labels_chains
+  FILE attention_backward_keys.h
+  FIND [==[range[l].first - range[0].first + c]==]
+  REPLACE [==[c]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *RelevanceContract.BackwardCaptures*/simt_bf16_aligned)
+mutation(one_pass_without_the_barrier_before_its_query_gradient
+  FILE attention_backward_keys.h
+  FIND [==[      __syncthreads();  // dS of all the block's keys is there]==]
+  REPLACE [==[]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.WithoutAFixed*/simt_bf16_aligned)
+mutation(one_pass_without_the_mask_of_keys
+  FILE attention_backward_keys.h
+  FIND [==[s.num_keys - first_key);  // keys beyond]==]
+  REPLACE [==[Pass::keys);  // keys beyond]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.SurvivesScores*/simt_bf16_aligned)
+mutation(one_pass_with_its_a_fragment_in_another_order
+  FILE warp_product_bf16.h
+  FIND [==[p_row = lane / 16 * 8 + lane % 8;]==]
+  REPLACE [==[p_row = lane % 16;]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.WithoutAFixed*/simt_bf16_aligned)
+mutation(one_pass_stores_what_it_should_add
+  FILE strip_sums.h
+  FIND [==[atomicAdd(start + StripSums<tiles>::column(n, e), sums.sum[n][2 * half + e]);]==]
+  REPLACE [==[start[StripSums<tiles>::column(n, e)] = sums.sum[n][2 * half + e];]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *AttentionBackwardContract.WithoutAFixed*/simt_bf16_aligned)
+mutation(one_pass_adds_to_what_its_scratch_held
+  FILE attention_backward.cu
+  FIND [==[  if (scratch.query_sums) {
+    fill_zero(]==]
+  REPLACE [==[  if (false) {
+    fill_zero(]==]
+  COMPILE attention_backward.cu
+  FILTER *AttentionBackwardContract.WithoutAFixed*/simt_bf16_aligned)
+
+# --- relevance --------------------------------------------------------------------------------------
+mutation(relevance_without_the_positive_part_of_the_gradient
+  FILE relevance_chains.h
+  FIND [==[fmaxf(gradient[s].sum[n][e], 0.f)]==]
+  REPLACE [==[gradient[s].sum[n][e]]==]
+  COMPILE relevance_rows.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(relevance_takes_the_neighbours_row_weight
+  FILE relevance_chains.h
+  FIND [==[fmaf(e % 2 == 0 ? w.x : w.y, product]==]
+  REPLACE [==[fmaf(w.x, product]==]
+  COMPILE relevance_rows.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(relevance_without_the_mask_of_columns
+  FILE relevance_chains.h
+  FIND [==[if (lane_index() % 4 == 0 && j < keys) to[j] = sum;]==]
+  REPLACE [==[if (lane_index() % 4 == 0) to[j] = sum;]==]
+  COMPILE relevance_rows.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(relevance_without_the_barrier_of_a_step
+  FILE relevance_rows.cu
+  FIND [==[      __syncthreads();  // this step has arrived]==]
+  REPLACE [==[      // this step has arrived]==]
+  COMPILE relevance_rows.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(relevance_takes_the_first_heads_query_weight
+  FILE relevance_chains.cu
+  FIND [==[chain.query_weight[head * queries + i]]==]
+  REPLACE [==[chain.query_weight[i]]==]
+  COMPILE relevance_chains.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(relevance_of_more_chains_than_a_launch_takes_repeats_the_first
+  FILE relevance_chains.cu
+  FIND [==[std::copy_n(args.chains + first,]==]
+  REPLACE [==[std::copy_n(args.chains,]==]
+  COMPILE relevance_chains.cu
+  FILTER *RelevanceContract.RelevanceRows*/simt_bf16_aligned)
+mutation(cls_row_without_the_positive_part_of_the_gradient
+  FILE relevance_cls_row.cu
+  FIND [==[part *= fmaxf(attention_gradient[(chain.gradient * heads + head) * tokens + j], 0.f);]==]
+  REPLACE [==[part *= attention_gradient[(chain.gradient * heads + head) * tokens + j];]==]
+  COMPILE relevance_cls_row.cu
+  FILTER *RelevanceContract.*ClsRow*/simt_fp32)
+
+# --- captured work ----------------------------------------------------------------------------------
+mutation(chains_read_from_host_memory_at_replay
+  FILE relevance_chains.cu
+  FIND [==[  launch<prepare_chains_kernel>(name, queue, one_thread_each(name, heads * padded, chains.count),
+                                chains, heads, queries, padded);]==]
+  REPLACE [==[  static ChainBatch of_the_host;
+  of_the_host = chains;
+  constexpr auto kernel = [](const ChainBatch* c, index_t h, index_t q, index_t p) {
+    prepare_chains_kernel(*c, h, q, p);
+  };
+  launch<kernel>(name, queue, one_thread_each(name, heads * padded, chains.count), &of_the_host,
+                 heads, queries, padded);]==]
+  COMPILE relevance_chains.cu
+  FILTER *GraphContract.*/simt_bf16_aligned)
+mutation(cls_row_chains_read_from_host_memory_at_replay
+  FILE relevance_cls_row.cu
+  FIND [==[    launch<relevance_cls_row_kernel>("relevance_cls_row", queue, shape, chains,]==]
+  REPLACE [==[    static Chains of_the_host;
+    of_the_host = chains;
+    constexpr auto kernel = [](const Chains* c, const float* a, const float* g, index_t h,
+                               index_t t) { relevance_cls_row_kernel(*c, a, g, h, t); };
+    launch<kernel>("relevance_cls_row", queue, shape, &of_the_host,]==]
+  COMPILE relevance_cls_row.cu
+  FILTER *GraphContract.*/simt_bf16_aligned)
+mutation(backward_keeps_the_pointer_of_its_first_call
+  FILE attention_backward_kernels.h
+  FIND [==[  p.output_gradient = Rows<const Element>(args.output_gradient);]==]
+  REPLACE [==[  static const Rows<const Element> kept(args.output_gradient);
+  p.output_gradient = kept;]==]
+  COMPILE attention_backward_bf16.cu
+  FILTER *GraphContract.*/simt_bf16_aligned)
+mutation(rows_prepared_at_the_capture_and_not_at_the_replay
+  FILE attention_backward.cu
+  FIND [==[  prepare_rows(name, queue, s,]==]
+  REPLACE [==[  Queue at_once = queue;
+  at_once.stream = nullptr;
+  prepare_rows(name, at_once, s,]==]
+  COMPILE attention_backward.cu
+  FILTER *GraphContract.*/simt_bf16_aligned)
