@@ -106,7 +106,9 @@ __device__ __forceinline__ void resize(const Augment& a, const AugmentCrop& crop
   }
 }
 
-/// Mean L of the crop, to every thread. Each thread reads only the pixels that it wrote.
+/// Mean L of the crop, to every thread. Each thread reads only the pixels that it wrote; the
+/// barriers of a crop's other steps keep the sums of the crop before from being overwritten too
+/// early.
 __device__ __forceinline__ int mean_luma(const std::uint8_t* pixels, index_t count,
                                          Shared<std::uint64_t> sums) {
   std::uint64_t sum = 0;
@@ -117,7 +119,6 @@ __device__ __forceinline__ int mean_luma(const std::uint8_t* pixels, index_t cou
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
     sum += __shfl_xor_sync(kAllLanes, sum, offset);
   }
-  __syncthreads();  // the sums of the crop before have been read
   if (lane_index() == 0) sums[warp_index()] = sum;
   __syncthreads();
   sum = 0;

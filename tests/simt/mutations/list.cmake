@@ -311,3 +311,30 @@ mutation(rows_prepared_at_the_capture_and_not_at_the_replay
   prepare_rows(name, at_once, s,]==]
   COMPILE attention_backward.cu
   FILTER *GraphContract.*/simt_bf16_aligned)
+# --- augmentation -----------------------------------------------------------------------------------
+mutation(augment_blurs_before_the_crop_is_there
+  FILE augment.cu
+  FIND [==[  for (int pass = 0; pass < 6; ++pass) {
+    __syncthreads();]==]
+  REPLACE [==[  for (int pass = 0; pass < 6; ++pass) {]==]
+  COMPILE augment.cu
+  FILTER *AugmentContract.EveryStep*/simt_fp32)
+mutation(augment_reads_the_sums_before_they_are_there
+  FILE augment.cu
+  FIND [==[sums[warp_index()] = sum;
+  __syncthreads();]==]
+  REPLACE [==[sums[warp_index()] = sum;]==]
+  COMPILE augment.cu
+  FILTER *AugmentContract.EveryStep*/simt_fp32)
+mutation(augment_takes_the_contrast_before_its_turn
+  FILE augment.cu
+  FIND [==[    for (int k = contrast < 4 ? contrast : 0; k < 4; ++k) {]==]
+  REPLACE [==[    for (int k = contrast < 4 ? contrast + 1 : 0; k < 4; ++k) {]==]
+  COMPILE augment.cu
+  FILTER *AugmentContract.EveryStep*/simt_fp32)
+mutation(augment_takes_its_blocks_crops_once
+  FILE augment.cu
+  FIND [==[item < a.crops; item += gridDim.x)]==]
+  REPLACE [==[item < gridDim.x; item += gridDim.x)]==]
+  COMPILE augment.cu
+  FILTER *AugmentContract.MoreCrops*/simt_fp32)
