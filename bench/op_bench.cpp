@@ -49,6 +49,7 @@ void Operands::upload(void* device, const void* host, index_t bytes) {
 void* Operands::take(index_t elements, DType dtype, float amplitude) {
   const index_t size = elements * size_of(dtype);
   void* memory = allocate(size);
+  if (!target_.fill_operands) return memory;
   if (dtype == DType::f32) {
     upload(memory, waves<float>(elements, amplitude, [](float value) { return value; }).data(),
            size);

@@ -49,9 +49,10 @@ struct Target {
   /// Ops that memory bounds take turns among copies of their operands of so many bytes together, so
   /// that no cache holds what a call reads.
   double cold_bytes = 0;
-  double least_seconds = 0;  ///< of one benchmark, unless 0
-  int iterations = 0;        ///< exactly so many, unless 0
-  int failures = 0;          ///< benchmarks that ended with an error
+  double least_seconds = 0;   ///< of one benchmark, unless 0
+  bool fill_operands = true;  ///< false: for who looks at launches alone
+  int iterations = 0;         ///< exactly so many, unless 0
+  int failures = 0;           ///< benchmarks that ended with an error
 };
 
 /// Operands that live as long as their benchmark, filled with small deterministic values.
@@ -70,6 +71,15 @@ class Operands {
   /// (items, rows, columns), dense
   Matrix matrix(index_t items, index_t rows, index_t columns, DType dtype, float amplitude = 1.f);
   LinearWeight weight(index_t out_features, index_t in_features, DType dtype, bool transposed);
+
+  /// Device memory that holds a copy of `values`.
+  template <class T>
+  T* device(const std::vector<T>& values) {
+    const auto size = static_cast<index_t>(values.size() * sizeof(T));
+    T* const memory = static_cast<T*>(allocate(size));
+    upload(memory, values.data(), size);
+    return memory;
+  }
 
   /// Host memory that lives as long: what an op's arguments point to on the host.
   template <class T>
@@ -154,6 +164,8 @@ std::string joined(std::initializer_list<std::string_view> parts);
 /// Ops that multiply, and ops that memory bounds, at the target's sizes.
 void register_products(Target& target);
 void register_elementwise(Target& target);
+/// Ops of training alone.
+void register_training(Target& target);
 
 /// FLOP/s of a large linear layer (side x side x side) by the target's clock, the best of five.
 double large_product(const Target& target, DType dtype, index_t side);
@@ -162,6 +174,7 @@ double large_product(const Target& target, DType dtype, index_t side);
 inline void register_ops(Target& target) {
   register_products(target);
   register_elementwise(target);
+  register_training(target);
 }
 
 /// Registers benchmarks and runs those that the command line asks for; the exit status.

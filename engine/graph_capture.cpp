@@ -1,6 +1,7 @@
 // A capture that is always ended.
 #include "engine/graph_capture.h"
 
+#include "engine/profiler_range.h"
 #include "kernels/error.h"
 
 namespace vitsnna::engine {
@@ -29,6 +30,7 @@ std::unique_ptr<kernels::Graph> GraphCapture::finish() {
 }
 
 void launch(Queue& queue, const kernels::Graph& graph) {
+  const ProfilerRange range("graph");
   queue.backend().launch_graph(queue.raw(), graph);
 }
 

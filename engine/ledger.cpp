@@ -13,12 +13,15 @@ void CountingLedger::begin(const char* op, double flops, double bytes, index_t s
   flops_ += flops;
   scratch_bytes_ = std::max(scratch_bytes_, scratch_bytes);
   running_ = &cost;
-  if (mode_ == Mode::measure) started_ = std::chrono::steady_clock::now();
+  if (mode_ == Mode::plan) return;
+  range_.emplace(op);
+  started_ = std::chrono::steady_clock::now();
 }
 
 void CountingLedger::end() {
   running_->seconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  range_.reset();
 }
 
 }  // namespace vitsnna::engine

@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 
+#include "engine/profiler_range.h"
 #include "kernels/queue.h"
 
 namespace vitsnna::engine {
@@ -37,6 +39,7 @@ class CountingLedger : public kernels::Ledger {
   index_t scratch_bytes_ = 0;
   std::map<std::string, OpCost> ops_;
   OpCost* running_ = nullptr;
+  std::optional<ProfilerRange> range_;  ///< of the op that is running, when measuring
   std::chrono::steady_clock::time_point started_;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/profiler_range.h"
 #include "explain/captured_passes.h"
 #include "explain/method_maps.h"
 #include "explain/planning.h"
@@ -164,6 +165,7 @@ void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
 /// then the batch is halved, which changes no number, until one sample at a time is too much.
 Explanation Explainer::explain(const ImageView& image, const ExplainRequest& request,
                                const Progress& progress) {
+  const engine::ProfilerRange range("explain");
   check_request(vit_, image, request);
   while (true) {
     try {
@@ -253,7 +255,8 @@ std::vector<float> Explainer::cls_attention(const ImageView& image, index_t bloc
   return workspace_->planned(queue_, [&](engine::Arena& arena) {
     const model::PassContext pass{vit_, queue_, arena};
     const model::ForwardPass forward = plain_forward(pass, image, block + 1 < config.depth);
-    const Tensor rows = arena.allocate(DType::f32, {1, config.num_heads, forward.grids.front().tokens()});
+    const Tensor rows =
+        arena.allocate(DType::f32, {1, config.num_heads, forward.grids.front().tokens()});
     model::cls_attention(pass, forward, block, rows);
     return download(queue_, rows);
   });

@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "engine/ledger.h"
+#include "engine/profiler_range.h"
 #include "engine/queue.h"
 #include "explain/explainer.h"
 
@@ -22,6 +24,7 @@ class StageClock {
   void enter(std::string stage) {
     leave();
     stage_ = std::move(stage);
+    if (!ledger_.planning()) range_.emplace(stage_.c_str());
     started_ = std::chrono::steady_clock::now();
     flops_ = ledger_.flops();
   }
@@ -33,6 +36,7 @@ class StageClock {
     cost.seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     cost.flops += ledger_.flops() - flops_;
+    range_.reset();
     stage_.clear();
   }
 
@@ -45,6 +49,7 @@ class StageClock {
   std::string stage_;
   std::chrono::steady_clock::time_point started_;
   double flops_ = 0;
+  std::optional<engine::ProfilerRange> range_;  ///< of the stage, for a profiler
 };
 
 }  // namespace vitsnna::explain

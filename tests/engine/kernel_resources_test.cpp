@@ -1,51 +1,98 @@
 // The compiler's own report of every kernel: no spills and no stack, and the registers that
-// docs/kernel_resources.tsv states, with the warps of an SM that they leave room for.
-#include <cxxabi.h>
+// docs/kernel_resources.tsv states, with the blocks that fit on an SM as launchers ask for them
+// (docs/kernel_launches.tsv, which tests/simt's kernel_launches holds to the launchers).
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <memory>
+#include <map>
 #include <regex>
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
+
+#include "tests/support/kernel_name.h"
 
 namespace vitsnna {
 namespace {
 
-/// Warps of an SM that registers allow, on sm_80 and sm_90 alike: 64 K registers, given to a warp
-/// in units of 256, and at most 64 warps, spread evenly over four schedulers.
-int warps_by_registers(int registers) {
-  const int of_a_warp = (registers * 32 + 255) / 256 * 256;
-  return std::min(64, 65536 / of_a_warp / 4 * 4);
+/// What an SM holds, and in which units registers and shared memory are given out (the programming
+/// guide's tables of compute capabilities 8.0 and 9.0).
+struct Multiprocessor {
+  int shared_bytes;
+  int registers = 65536, warps = 64, blocks = 32;
+  int reserved_shared_bytes = 1024;  ///< of each block
+};
+constexpr Multiprocessor sm_80{164 * 1024}, sm_90{228 * 1024};
+
+/// A launch of a kernel, as its launcher asks for it.
+struct Launch {
+  int threads = 0, shared_bytes = 0;
+};
+
+/// Blocks of a launch that fit on an SM, and what keeps more out.
+struct Occupancy {
+  int blocks = 0;
+  std::string limit;
+};
+
+Occupancy occupancy(const Multiprocessor& sm, int registers, int static_shared,
+                    const Launch& launch) {
+  const auto up_to = [](int value, int unit) { return (value + unit - 1) / unit * unit; };
+  const int warps = launch.threads / 32;
+  // Registers are given to a warp in units of 256; each of four schedulers has its quarter of both.
+  const int warps_by_registers = sm.registers / 4 / up_to(registers * 32, 256) * 4;
+  const int shared = up_to(static_shared + launch.shared_bytes + sm.reserved_shared_bytes, 128);
+  Occupancy least{sm.blocks, "blocks"};
+  for (const auto& [blocks, limit] :
+       {std::pair{sm.warps / warps, "warps"}, std::pair{warps_by_registers / warps, "registers"},
+        std::pair{sm.shared_bytes / shared, "shared memory"}}) {
+    if (blocks < least.blocks) least = {blocks, limit};
+  }
+  return least;
 }
 
-/// "gelu_kernel<float, float>" of a mangled kernel: without its arguments, and without namespaces,
-/// whose names for unnamed ones change from build to build.
-std::string kernel_name(const std::string& mangled) {
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> text(
-      abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status), std::free);
-  std::string name = status == 0 ? text.get() : mangled;
-  name = std::regex_replace(name,
-                            std::regex("\\(anonymous namespace\\)::|_GLOBAL__N__\\w+::|"
-                                       "_INTERNAL_\\w+::|vitsnna::|kernels::|cuda::|^void "),
-                            "");
-  int depth = 0;
-  for (std::size_t k = 0; k < name.size(); ++k) {
-    depth += name[k] == '<' ? 1 : name[k] == '>' ? -1 : 0;
-    if (name[k] == '(' && depth == 0) return name.substr(0, k);
+/// Launches by kernel, from the committed table.
+std::multimap<std::string, Launch> read_launches() {
+  std::multimap<std::string, Launch> launches;
+  std::ifstream file(VITSNNA_LAUNCH_TABLE);
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::string kernel, threads, shared_bytes;
+    std::getline(fields, kernel, '\t');
+    std::getline(fields, threads, '\t');
+    std::getline(fields, shared_bytes, '\t');
+    launches.emplace(kernel, Launch{std::stoi(threads), std::stoi(shared_bytes)});
   }
-  return name;
+  return launches;
 }
 
 struct Report {
   std::set<std::string> lines;   ///< of the table
   std::set<std::string> faults;  ///< kernels with a stack or spills
 };
+
+/// A line for each launch of a kernel at the sizes of docs/kernel_launches.tsv, or one without.
+void add_lines(const std::string& kernel, const std::string& architecture, int registers,
+               int static_shared, Report& report) {
+  static const std::multimap<std::string, Launch> launches = read_launches();
+  const std::string start = kernel + "\t" + architecture + "\t" + std::to_string(registers) + "\t" +
+                            std::to_string(static_shared) + "\t";
+  const auto [first, last] = launches.equal_range(kernel);
+  if (first == last) report.lines.insert(start + "-\t-\t-\t-\t-");
+  for (auto one = first; one != last; ++one) {
+    const Launch& launch = one->second;
+    const Occupancy fits =
+        occupancy(architecture == "sm_80" ? sm_80 : sm_90, registers, static_shared, launch);
+    report.lines.insert(start + std::to_string(launch.threads) + "\t" +
+                        std::to_string(launch.shared_bytes) + "\t" + std::to_string(fits.blocks) +
+                        "\t" + std::to_string(fits.blocks * launch.threads / 32) + "\t" +
+                        fits.limit);
+  }
+}
 
 void read_report(const std::filesystem::path& path, Report& report) {
   std::ifstream file(path);
@@ -57,7 +104,7 @@ void read_report(const std::filesystem::path& path, Report& report) {
   std::smatch found;
   while (std::getline(file, line)) {
     if (std::regex_search(line, found, entry)) {
-      kernel = kernel_name(found[1]);
+      kernel = test::kernel_name(test::demangled(found[1]));
       architecture = found[2];
     } else if (std::regex_search(line, found, stack)) {
       if (found[1] != "0" || found[2] != "0" || found[3] != "0") {
@@ -66,8 +113,7 @@ void read_report(const std::filesystem::path& path, Report& report) {
     } else if (!kernel.empty() && std::regex_search(line, found, used)) {
       const int registers = std::stoi(found[1]);
       const std::string bytes = std::regex_search(line, found, shared) ? found[1].str() : "0";
-      report.lines.insert(kernel + "\t" + architecture + "\t" + std::to_string(registers) + "\t" +
-                          bytes + "\t" + std::to_string(warps_by_registers(registers)));
+      add_lines(kernel, architecture, registers, std::stoi(bytes), report);
       kernel.clear();
     }
   }
@@ -91,7 +137,9 @@ TEST(KernelResources, NoKernelSpillsOrNeedsAStack) {
 }
 
 TEST(KernelResources, AreThoseOfTheCommittedTable) {
-  const std::string header = "kernel\tarchitecture\tregisters\tstatic shared bytes\twarps an SM";
+  const std::string header =
+      "kernel\tarchitecture\tregisters\tstatic shared bytes\tthreads\tdynamic shared bytes\tblocks "
+      "an SM\twarps an SM\tlimit";
   std::ofstream found(VITSNNA_FOUND_RESOURCES);
   found << header << "\n";
   for (const std::string& line : report().lines) found << line << "\n";
@@ -113,13 +161,20 @@ TEST(KernelResources, AreThoseOfTheCommittedTable) {
                                << VITSNNA_RESOURCE_TABLE;
 }
 
-TEST(KernelResources, WarpsFollowFromRegisters) {
-  EXPECT_EQ(warps_by_registers(16), 64);
-  EXPECT_EQ(warps_by_registers(32), 64);
-  EXPECT_EQ(warps_by_registers(33), 48);
-  EXPECT_EQ(warps_by_registers(128), 16);
-  EXPECT_EQ(warps_by_registers(168), 12);
-  EXPECT_EQ(warps_by_registers(255), 8);
+TEST(KernelResources, OccupancyFollowsFromTheScarcestResource) {
+  const auto fits = [](const Multiprocessor& sm, int registers, Launch launch, int blocks,
+                       const std::string& limit) {
+    const Occupancy found = occupancy(sm, registers, 0, launch);
+    EXPECT_EQ(found.blocks, blocks) << registers << " registers";
+    EXPECT_EQ(found.limit, limit) << registers << " registers";
+  };
+  fits(sm_80, 16, {32, 0}, 32, "blocks");
+  fits(sm_80, 32, {256, 0}, 8, "warps");
+  fits(sm_80, 33, {128, 0}, 12, "registers");
+  fits(sm_80, 255, {128, 0}, 2, "registers");
+  fits(sm_80, 168, {128, 56 * 1024}, 2, "shared memory");
+  fits(sm_90, 168, {128, 56 * 1024}, 3, "registers");
+  fits(sm_90, 64, {128, 227 * 1024}, 1, "shared memory");
 }
 
 }  // namespace

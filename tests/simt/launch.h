@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tests/simt/block.h"
+#include "tests/simt/launch_record.h"
 #include "tests/simt/stream.h"
 
 namespace vitsnna::kernels::cuda {
@@ -9,6 +10,9 @@ namespace vitsnna::kernels::cuda {
 template <auto kernel, class... Arguments>
 void launch(const char* name, Queue& queue, const LaunchShape& shape, Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  if (simt::notes_launches()) {
+    simt::record_launch(typeid(simt::KernelTag<kernel>), shape.threads, shape.shared_bytes);
+  }
   submit(queue, [=] {
     const auto body = [&] { kernel(arguments...); };
     simt::Launch of;
