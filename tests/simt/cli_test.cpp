@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "explain/pictures/read_image.h"
+#include "engine/images/read_image.h"
 #include "tests/cli/cli_fixture.h"
 #include "tests/support/relative_error.h"
 
@@ -56,8 +56,8 @@ class CliSimt : public CliTest {
       if (name.ends_with(".npy")) {
         EXPECT_LT(relative_error(array(found, name), array(wanted, name)), tolerance);
       } else if (name.ends_with(".png") && tolerance < 1e-3) {
-        const auto pixels = explain::read_image((directory_ / found / name).string()).rgb;
-        const auto others = explain::read_image((directory_ / wanted / name).string()).rgb;
+        const auto pixels = engine::read_image((directory_ / found / name).string()).rgb;
+        const auto others = engine::read_image((directory_ / wanted / name).string()).rgb;
         ASSERT_EQ(pixels.size(), others.size());
         for (std::size_t i = 0; i < pixels.size(); ++i) {
           ASSERT_LE(std::abs(pixels[i] - others[i]), 3) << i;
