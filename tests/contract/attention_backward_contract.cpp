@@ -38,14 +38,17 @@ TEST_P(AttentionBackwardContract, IsTheGradientForEveryLabel) {
 
 TEST_P(AttentionBackwardContract, LabelsThatShareABlockHaveTheBitsOfEachAlone) {
   // A backend may take several labels at once where there are enough of them.
-  const struct {
+  struct Case {
     AttentionShape shape;
     index_t gradients;
-  } cases[] = {{{6, 8, 8, 20, 5}, 3},
-               {{6, 8, 64, 20, 5}, 3},
-               {{6, 8, 128, 20, 5}, 3},
-               {{2, 6, 40, 130, 70}, 6}};
-  for (const auto& [s, gradients] : cases) {
+  };
+  const Case cases[] = {{{6, 8, 8, 20, 5}, 3},
+                        {{6, 8, 64, 20, 5}, 3},
+                        {{6, 8, 128, 20, 5}, 3},
+                        {{2, 6, 40, 130, 70}, 6}};
+  for (const Case& c : cases) {
+    const AttentionShape& s = c.shape;
+    const index_t gradients = c.gradients;
     const BackwardOperands v = backward_operands(s, gradients, precision());
     const Outputs together = backward(subject(), s, gradients, v, nullptr, 1);
     for (const index_t g : {index_t{1}, gradients - 1}) {
