@@ -37,6 +37,30 @@ if(NOT VITSNNA_CUDA STREQUAL "OFF")
   endif()
 endif()
 
+# NCCL's header alone: the library is opened at run time.
+set(VITSNNA_HAVE_NCCL OFF)
+if(VITSNNA_HAVE_CUDA)
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(NCCL_INCLUDE_DIR)
+    set(VITSNNA_HAVE_NCCL ON)
+  endif()
+endif()
+
+set(VITSNNA_HAVE_MPI OFF)
+if(NOT VITSNNA_MPI STREQUAL "OFF")
+  # The C interface: MPI's own C++ bindings are no more.
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(VITSNNA_HAVE_MPI ON)
+  elseif(VITSNNA_MPI STREQUAL "ON")
+    message(FATAL_ERROR "VITSNNA_MPI=ON wants MPI with its compiler wrapper (libopenmpi-dev): none "
+                        "was found")
+  else()
+    message(STATUS "no MPI: training runs in one process")
+  endif()
+endif()
+
 if(VITSNNA_TESTS OR VITSNNA_FUZZ)
   find_package(GTest REQUIRED)
 endif()

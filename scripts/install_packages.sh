@@ -11,7 +11,8 @@ build=(g++ cmake ninja-build pkg-config
        libfmt-dev nlohmann-json3-dev libssl-dev libzip-dev             # messages, JSON, hash, .pth archives
        libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev  # pictures
        libjpeg-dev libpng-dev                                          # whose errors OpenCV hides
-       libcli11-dev libspdlog-dev)                                     # command line, log
+       libcli11-dev libspdlog-dev                                      # command line, log
+       libopenmpi-dev openmpi-bin)                                     # training in several processes
 test=(libgtest-dev libbenchmark-dev ccache
       libboost-context-dev                                             # fibers that run the CUDA kernels on the host
       clang libclang-rt-dev libomp-dev)                                # fuzzing, ThreadSanitizer

@@ -1,0 +1,63 @@
+// What needs no second process: the buckets of a model, and a communicator of one.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/small_vit.h"
+#include "train/parallel/connect.h"
+#include "train/parallel/gradient_reducer.h"
+
+namespace vitsnna::test {
+namespace {
+
+using train::BucketRange;
+using train::index_t;
+
+TEST(Buckets, HoldEveryParameterOnce) {
+  const model::VitConfig config = small_config();
+  const model::ParameterTable table(config);
+  std::vector<BucketRange> buckets = train::outer_buckets(table);
+  for (index_t block = 0; block < config.depth; ++block) {
+    buckets.push_back(train::block_bucket(table, block));
+  }
+  std::vector<int> covered(static_cast<std::size_t>(table.block_elements()), 0);
+  for (const BucketRange& bucket : buckets) {
+    for (index_t at = bucket.offset; at < bucket.offset + bucket.count; ++at) {
+      ++covered[static_cast<std::size_t>(at)];
+    }
+  }
+  for (const auto& entry : table.entries()) {
+    for (index_t at = entry.offset; at < entry.offset + entry.elements; ++at) {
+      ASSERT_EQ(covered[static_cast<std::size_t>(at)], 1) << entry.name;
+    }
+  }
+  EXPECT_LE(*std::max_element(covered.begin(), covered.end()), 1);
+}
+
+TEST(Buckets, OfABlockThatIsNotThereAreAnError) {
+  const model::ParameterTable table(small_config());
+  EXPECT_THROW(train::block_bucket(table, small_config().depth), Error);
+}
+
+TEST(SingleProcess, LeavesSumsAndRecordsAsTheyAre) {
+  const auto alone = train::single_process();
+  engine::Queue queue(engine::select_device("cpu"), 1);
+  float values[2] = {1.f, 2.f};
+  alone->start_sum(queue, values, 2);
+  alone->finish_sums(queue);
+  EXPECT_EQ(values[0], 1.f);
+  EXPECT_EQ(values[1], 2.f);
+  const double numbers[2] = {3., 4.};
+  EXPECT_EQ(train::sum_over_ranks(*alone, numbers), (std::vector<double>{3., 4.}));
+  EXPECT_TRUE(train::any_rank(*alone, true));
+  EXPECT_FALSE(train::any_rank(*alone, false));
+}
+
+TEST(SingleProcess, ThrowsOnWhatItsJobThrows) {
+  const auto alone = train::single_process();
+  EXPECT_THROW(train::run_guarded(*alone, [] { throw Error("no"); }), Error);
+}
+
+}  // namespace
+}  // namespace vitsnna::test
