@@ -52,9 +52,14 @@ class BackwardRun {
     if (!below || (depth == 1 && !to_embedding)) return std::move(result_);
     dx_ = layers_.allocate_f32(rows_of(width_));
     last_block_attention();
-    for (index_t block = depth - 2; block >= 0; --block) full_block(block, to_embedding);
+    gradients_final(depth - 1);
+    for (index_t block = depth - 2; block >= 0; --block) {
+      full_block(block, to_embedding);
+      gradients_final(block);
+    }
     if (!to_embedding) return std::move(result_);
     for (std::size_t group = 0; group < pass_.grids.size(); ++group) embedding(group);
+    gradients_final(-1);
     return std::move(result_);
   }
 
@@ -77,6 +82,10 @@ class BackwardRun {
           "backward: parameter gradients want depth `parameters` or `patches`, one gradient an "
           "image, and kept patches");
     }
+  }
+
+  void gradients_final(index_t block) const {
+    if (weight_gradients_.wanted() && request_.gradients_final) request_.gradients_final(block);
   }
 
   /// Shape of `columns` numbers a token and gradient.

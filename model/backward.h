@@ -38,6 +38,10 @@ struct BackwardRequest {
   /// Parameter gradients are ADDED here (depth `parameters` or `patches`, gradients == 1, patches
   /// kept); or null.
   const Parameters* parameter_gradients = nullptr;
+  /// Called for every block, last first, once nothing more will be added to the gradients of its
+  /// parameters (what computes them is on the queue), and with -1 once the same holds of all
+  /// others.
+  std::function<void(index_t block)> gradients_final;
 };
 
 struct BackwardPass {

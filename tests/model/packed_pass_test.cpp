@@ -2,6 +2,8 @@
 // parameter gradients.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/backward.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/relative_error.h"
@@ -56,6 +58,13 @@ class PackedPass : public testing::Test {
     return values;
   }
 
+  std::vector<float> values(const model::Parameters& parameters) {
+    std::vector<float> result(static_cast<std::size_t>(parameters.table().block_elements()));
+    queue_.download(result.data(), parameters.data(), parameters.bytes());
+    queue_.synchronize();
+    return result;
+  }
+
   ImageGroup group(const Size& size, unsigned seed) {
     const Tensor images = upload(test::random_image(size.items * size.height, size.width, seed),
                                  {size.items, 3, size.height, size.width});
@@ -72,6 +81,8 @@ class PackedPass : public testing::Test {
   struct Result {
     std::vector<float> features;
     std::vector<float> gradients;
+    /// By call of gradients_final: its block, and all gradients at that moment.
+    std::vector<std::pair<index_t, std::vector<float>>> moments;
   };
 
   /// Features, and gradients of sum(features * weights) with weights of the items from `first` on.
@@ -90,12 +101,13 @@ class PackedPass : public testing::Test {
       weights[static_cast<std::size_t>(i)] = std::sin(static_cast<float>(first * row + i) * .37f);
     }
     request.feature_gradient = upload(weights, {items, config().head_blocks, config().embed_dim});
-    model::backward(pass(), forward, request);
     Result result;
+    request.gradients_final = [&](index_t block) {
+      result.moments.emplace_back(block, values(gradients));
+    };
+    model::backward(pass(), forward, request);
     result.features = download(forward.features);
-    result.gradients.resize(static_cast<std::size_t>(gradients.table().block_elements()));
-    queue_.download(result.gradients.data(), gradients.data(), gradients.bytes());
-    queue_.synchronize();
+    result.gradients = values(gradients);
     return result;
   }
 
@@ -139,6 +151,34 @@ TEST_F(PackedPass, KeptPreActivationsAreTheRecomputedOnes) {
   const Result kept = run(groups, 0, true);
   EXPECT_EQ(kept.features, recomputed.features);
   EXPECT_EQ(kept.gradients, recomputed.gradients);
+}
+
+TEST_F(PackedPass, GradientsAreFinalWhenTheirBlockIsTold) {
+  const std::vector<ImageGroup> groups{group({2, 32, 40}, 1), group({3, 16, 16}, 2)};
+  const Result result = run(groups, 0, true);
+  const auto depth = static_cast<std::size_t>(config().depth);
+  ASSERT_EQ(result.moments.size(), depth + 1);
+  const model::ParameterTable table(config());
+  const auto same = [&](const std::vector<float>& then, const std::string& prefix, bool inside) {
+    for (const auto& entry : table.entries()) {
+      if (entry.name.starts_with(prefix) != inside) continue;
+      const auto first = entry.offset, last = entry.offset + entry.elements;
+      if (!std::equal(then.begin() + first, then.begin() + last, result.gradients.begin() + first))
+        return false;
+    }
+    return true;
+  };
+  for (std::size_t call = 0; call < depth; ++call) {
+    const auto& [block, then] = result.moments[call];
+    EXPECT_EQ(block, config().depth - 1 - static_cast<index_t>(call));
+    EXPECT_TRUE(same(then, "blocks." + std::to_string(block) + ".", true)) << block;
+    // The next one's are not there yet: the call does not come late.
+    if (block > 0) {
+      EXPECT_FALSE(same(then, "blocks." + std::to_string(block - 1) + ".", true)) << block;
+    }
+  }
+  EXPECT_EQ(result.moments.back().first, -1);
+  EXPECT_TRUE(same(result.moments.back().second, "blocks.", false));
 }
 
 TEST_F(PackedPass, RefusesWhatHasNoMeaning) {
