@@ -60,7 +60,7 @@ struct Seen {
 };
 
 Seen run(const Dataset& dataset, const LoaderOptions& options, index_t steps, index_t from = 0,
-        const ImageReader& reader = imagined) {
+         const ImageReader& reader = imagined) {
   engine::Queue queue(engine::Device{}, 1);
   Loader loader(dataset, options, reader, queue);
   if (from > 0) loader.seek(from);
@@ -91,6 +91,38 @@ TEST(Sampler, AnEpochIsAPermutationOfItsOwn) {
   index_t fixed = 0;
   for (index_t k = 0; k < 1000; ++k) fixed += first[static_cast<std::size_t>(k)] == k;
   EXPECT_LT(fixed, 10);  // one is expected
+}
+
+/// The images of every whole batch over three epochs that do not divide evenly, however the batch
+/// is spread over ranks and parts.
+TEST(Sampler, AWholeBatchHoldsTheSameImagesForAnyRanksAndParts) {
+  const auto whole_batches = [](int ranks, index_t parts) {
+    Sampler sampler;
+    sampler.count = 29;
+    sampler.seed = 5;
+    sampler.ranks = ranks;
+    sampler.parts = parts;
+    sampler.batch = 8 / (ranks * parts);
+    std::vector<std::set<index_t>> batches(9);
+    for (sampler.rank = 0; sampler.rank < ranks; ++sampler.rank) {
+      check(sampler);
+      EXPECT_EQ(sampler.steps_per_epoch(), 3 * parts);
+      for (index_t step = 0; step < 9 * parts; ++step) {
+        const std::vector<index_t> order = sampler.order(sampler.epoch_of(step));
+        for (index_t slot = 0; slot < sampler.batch; ++slot) {
+          batches[static_cast<std::size_t>(step / parts)].insert(
+              order[static_cast<std::size_t>(sampler.place(step, slot))]);
+        }
+      }
+    }
+    return batches;
+  };
+  const auto one = whole_batches(1, 1);
+  for (const auto& batch : one) EXPECT_EQ(batch.size(), 8u);
+  EXPECT_EQ(whole_batches(2, 1), one);
+  EXPECT_EQ(whole_batches(1, 4), one);
+  EXPECT_EQ(whole_batches(2, 4), one);
+  EXPECT_EQ(whole_batches(8, 1), one);
 }
 
 TEST(Loader, GivesTheSameBatchesForAnyNumberOfThreads) {

@@ -22,6 +22,7 @@ Sampler sampler_of(const Dataset& dataset, const LoaderOptions& options) {
   Sampler sampler;
   sampler.count = dataset.size();
   sampler.batch = options.batch;
+  sampler.parts = options.parts;
   sampler.rank = options.rank;
   sampler.ranks = options.ranks;
   sampler.shuffle = options.shuffle;

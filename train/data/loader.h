@@ -25,6 +25,7 @@ namespace vitsnna::train {
 struct LoaderOptions {
   std::vector<CropRecipe> crops;  ///< of every image
   index_t batch = 64;             ///< images, of this rank
+  index_t parts = 1;              ///< batches whose gradients are accumulated before a step
   int rank = 0, ranks = 1;
   std::uint64_t seed = 0;
   bool shuffle = true;
@@ -76,7 +77,7 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   index_t steps_per_epoch() const { return sampler_.steps_per_epoch(); }
-  /// Steps taken since the run began: all that has to be kept to go on from here.
+  /// Batches since the run began, `parts` of them a step of it: all that has to be kept to go on.
   index_t position() const { return position_; }
   void seek(index_t position);
 

@@ -35,13 +35,14 @@ std::vector<index_t> Sampler::order(std::uint32_t epoch) const {
 
 void check(const Sampler& sampler) {
   if (sampler.batch < 1) throw Error(fmt::format("batch of {} images, 1 wanted", sampler.batch));
+  if (sampler.parts < 1) throw Error(fmt::format("a batch in {} parts, 1 wanted", sampler.parts));
   if (sampler.ranks < 1 || sampler.rank < 0 || sampler.rank >= sampler.ranks) {
     throw Error(fmt::format("rank {} of {}", sampler.rank, sampler.ranks));
   }
   if (sampler.count < 1) throw Error("a data set without images");
   if (sampler.steps_per_epoch() < 1) {
-    throw Error(fmt::format("{} images do not fill one batch of {} ({} ranks)", sampler.count,
-                            sampler.global_batch(), sampler.ranks));
+    throw Error(fmt::format("{} images do not fill one batch of {} ({} ranks, {} parts)",
+                            sampler.count, sampler.global_batch(), sampler.ranks, sampler.parts));
   }
 }
 

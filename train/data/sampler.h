@@ -16,25 +16,29 @@ using kernels::index_t;
 std::vector<index_t> shuffled(index_t count, std::uint64_t seed, std::uint32_t epoch);
 
 /// Step s of all ranks together takes `batch * ranks` neighbours of its epoch's order, rank r the
-/// r-th `batch` of them: the order depends on that product, not on how it is divided.
+/// r-th `batch` of them; `parts` steps, whose gradients are accumulated, make a whole batch, and an
+/// epoch has whole ones. The images of a whole batch depend on the product of the three, not on how
+/// it is divided: a run goes on with other ranks or parts at the step where its whole batch is.
 struct Sampler {
   index_t count = 0;  ///< images
   index_t batch = 1;  ///< of one rank
+  index_t parts = 1;  ///< steps of a whole batch
   int rank = 0, ranks = 1;
   bool shuffle = true;
   bool drop_last = true;  ///< else the last step of an epoch may have fewer images, or none
   std::uint64_t seed = 0;
 
-  index_t global_batch() const { return batch * ranks; }
+  index_t global_batch() const { return batch * ranks * parts; }  ///< the whole one
   index_t steps_per_epoch() const {
-    return drop_last ? count / global_batch() : (count + global_batch() - 1) / global_batch();
+    const index_t last = drop_last ? 0 : global_batch() - 1;
+    return (count + last) / global_batch() * parts;
   }
   std::uint32_t epoch_of(index_t step) const {
     return static_cast<std::uint32_t>(step / steps_per_epoch());
   }
   /// Place in the epoch's order of this rank's `slot` of `step`; -1: there is none.
   index_t place(index_t step, index_t slot) const {
-    const index_t at = step % steps_per_epoch() * global_batch() + rank * batch + slot;
+    const index_t at = step % steps_per_epoch() * batch * ranks + rank * batch + slot;
     return at < count ? at : -1;
   }
   std::vector<index_t> order(std::uint32_t epoch) const;
