@@ -34,7 +34,7 @@ foreach(folder kernels engine model explain train)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vitsnna
     FILES_MATCHING PATTERN "*.h"
-    PATTERN cpu EXCLUDE PATTERN cuda EXCLUDE)
+    PATTERN cpu EXCLUDE PATTERN cuda EXCLUDE PATTERN "mpi_*" EXCLUDE)
 endforeach()
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/vitsnna)
