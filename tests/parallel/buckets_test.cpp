@@ -40,6 +40,17 @@ TEST(Buckets, OfABlockThatIsNotThereAreAnError) {
   EXPECT_THROW(train::block_bucket(table, small_config().depth), Error);
 }
 
+TEST(DeviceOfRank, IsTheGpuOfItsPlace) {
+  EXPECT_EQ(train::device_of_rank("auto", 3, 8, 8), "cuda:3");
+  EXPECT_EQ(train::device_of_rank("cuda", 0, 8, 8), "cuda:0");
+  EXPECT_EQ(train::device_of_rank("auto", 3, 8, 1), "cuda:0");  // each sees its own alone
+  EXPECT_EQ(train::device_of_rank("auto", 3, 8, 0), "auto");    // which falls back to the CPU
+  EXPECT_EQ(train::device_of_rank("auto", 0, 1, 8), "auto");
+  EXPECT_EQ(train::device_of_rank("cpu", 3, 8, 8), "cpu");
+  EXPECT_EQ(train::device_of_rank("cuda:5", 3, 8, 8), "cuda:5");
+  EXPECT_ERROR(train::device_of_rank("auto", 4, 8, 4), "8 ranks on a machine with 4 GPUs");
+}
+
 TEST(SingleProcess, LeavesSumsAndRecordsAsTheyAre) {
   const auto alone = train::single_process();
   engine::Queue queue(engine::select_device("cpu"), 1);

@@ -94,6 +94,16 @@ void run_guarded(Communicator& communicator, const std::function<void()>& job) {
   }
 }
 
+std::string device_of_rank(std::string_view text, int local_rank, int local_size, int gpus) {
+  if ((text != "auto" && text != "cuda") || local_size == 1 || gpus == 0) return std::string(text);
+  if (gpus == 1) return "cuda:0";
+  if (local_rank >= gpus) {
+    throw Error(fmt::format("{} ranks on a machine with {} GPUs, at most one rank a GPU wanted",
+                            local_size, gpus));
+  }
+  return fmt::format("cuda:{}", local_rank);
+}
+
 std::string rank_message(int rank, int size, const std::string& host, const std::string& reason) {
   return fmt::format("rank {} of {} on {}: {}", rank, size, host, reason);
 }

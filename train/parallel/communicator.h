@@ -78,6 +78,11 @@ void require_equal_ranks(Communicator& communicator, const std::string& what,
 /// on where there is one.
 void run_guarded(Communicator& communicator, const std::function<void()>& job);
 
+/// The --device of one of several ranks of a machine where `gpus` are visible: for "auto" and
+/// "cuda" the GPU of the rank's place, or the only one, which a launcher then chose; else `text` as
+/// it is. Throws Error where a machine has more ranks than GPUs.
+std::string device_of_rank(std::string_view text, int local_rank, int local_size, int gpus);
+
 /// "rank R of N on HOST: reason".
 std::string rank_message(int rank, int size, const std::string& host, const std::string& reason);
 
