@@ -40,6 +40,26 @@ TEST(Buckets, OfABlockThatIsNotThereAreAnError) {
   EXPECT_THROW(train::block_bucket(table, small_config().depth), Error);
 }
 
+/// The sizes that docs/SCALING.md calculates with.
+TEST(Buckets, OfAVitSAreThoseOfTheDocumentation) {
+  for (const auto& [patch, outer] : {std::pair<index_t, index_t>{8, 376704}, {16, 372096}}) {
+    model::VitConfig config;
+    config.embed_dim = 384;
+    config.depth = 12;
+    config.num_heads = 6;
+    config.mlp_hidden = 1536;
+    config.patch_size = patch;
+    config.trained_grid_height = config.trained_grid_width = 224 / patch;
+    config.num_classes = 0;
+    const model::ParameterTable table(config);
+    index_t outside = 0;
+    for (const BucketRange& range : train::outer_buckets(table)) outside += range.count;
+    EXPECT_EQ(outside, outer);
+    EXPECT_EQ(train::block_bucket(table, 7).count, 1774464);
+    EXPECT_EQ(table.elements(), outer + 12 * 1774464);
+  }
+}
+
 TEST(DeviceOfRank, IsTheGpuOfItsPlace) {
   EXPECT_EQ(train::device_of_rank("auto", 3, 8, 8), "cuda:3");
   EXPECT_EQ(train::device_of_rank("cuda", 0, 8, 8), "cuda:0");
