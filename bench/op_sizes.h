@@ -17,6 +17,10 @@ struct Sizes {
   std::vector<index_t> items;             ///< images at a time: the clean one, the noisy samples
   std::vector<std::array<index_t, 2>> pictures;     ///< height, width
   std::array<index_t, 2> photograph = {720, 1280};  ///< what is resized to them
+  index_t training_images = 2;                      ///< of a step of DINO, each as ten crops
+  index_t out_dim = 65536;                          ///< of DINO's head
+  index_t bottleneck = 256;                         ///< of DINO's head
+  index_t parameters = 22'000'000;                  ///< of a model that is trained
   index_t width() const { return heads * head_dim; }
 };
 
@@ -34,6 +38,7 @@ inline Sizes gpu_sizes() {
   Sizes sizes = processor_sizes();
   sizes.attention_tokens = {197, 785, 1370, 3601};
   sizes.items = {1, 5};
+  sizes.training_images = 16;
   return sizes;
 }
 
@@ -45,6 +50,9 @@ inline Sizes smoke_sizes() {
   sizes.items = {1, 2};
   sizes.pictures = {{16, 24}};
   sizes.photograph = {32, 40};
+  sizes.out_dim = 40;
+  sizes.bottleneck = 8;
+  sizes.parameters = 9000;
   return sizes;
 }
 

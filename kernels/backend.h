@@ -10,7 +10,10 @@
 #include "kernels/augment.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
+#include "kernels/loss.h"
+#include "kernels/normalize.h"
 #include "kernels/op.h"
+#include "kernels/optimizer.h"
 #include "kernels/patchify.h"
 #include "kernels/position_embedding.h"
 #include "kernels/random.h"
@@ -91,6 +94,16 @@ struct Backend {
   Op<ResampleNormalize> resample_normalize;
   Op<RenderOverlay> render_overlay;
   Op<Augment> augment;
+  // Training.
+  Op<DinoLoss> dino_loss;
+  Op<UpdateCentre> update_centre;
+  Op<BceWithLogits> bce_with_logits;
+  Op<NormalizeRows> normalize_rows;
+  Op<NormalizeRowsBackward> normalize_rows_backward;
+  Op<GradientNorms> gradient_norms;
+  Op<AdamW> adamw;
+  Op<Sgd> sgd;
+  Op<ExponentialAverage> exponential_average;
 };
 
 /// The CPU's table (kernels/cpu).

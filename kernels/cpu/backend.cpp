@@ -19,7 +19,8 @@ void* allocate(index_t bytes) {
   if (bytes < 0) throw Error("memory: " + std::to_string(bytes) + " bytes wanted");
   const auto size = static_cast<std::size_t>(cpu::round_up(bytes > 0 ? bytes : 1, alignment));
   void* memory = std::aligned_alloc(alignment, size);
-  if (!memory) throw OutOfMemory("memory: " + std::to_string(bytes) + " bytes wanted, not available");
+  if (!memory)
+    throw OutOfMemory("memory: " + std::to_string(bytes) + " bytes wanted, not available");
   return memory;
 }
 void deallocate(void* memory, index_t) noexcept { std::free(memory); }
@@ -70,6 +71,15 @@ Backend make_backend() {
   b.resample_normalize = {cpu::resample_normalize, cpu::resample_normalize_scratch};
   b.render_overlay = {cpu::render_overlay};
   b.augment = {cpu::augment, cpu::augment_scratch};
+  b.dino_loss = {cpu::dino_loss, cpu::dino_loss_scratch};
+  b.update_centre = {cpu::update_centre};
+  b.bce_with_logits = {cpu::bce_with_logits};
+  b.normalize_rows = {cpu::normalize_rows};
+  b.normalize_rows_backward = {cpu::normalize_rows_backward};
+  b.gradient_norms = {cpu::gradient_norms, cpu::gradient_norms_scratch};
+  b.adamw = {cpu::adamw};
+  b.sgd = {cpu::sgd};
+  b.exponential_average = {cpu::exponential_average};
   return b;
 }
 

@@ -46,4 +46,16 @@ void render_overlay(Queue&, const RenderOverlay&);
 void augment(Queue&, const Augment&);
 index_t augment_scratch(const Queue&, const Augment&);
 
+void dino_loss(Queue&, const DinoLoss&);
+index_t dino_loss_scratch(const Queue&, const DinoLoss&);
+void update_centre(Queue&, const UpdateCentre&);
+void bce_with_logits(Queue&, const BceWithLogits&);
+void normalize_rows(Queue&, const NormalizeRows&);
+void normalize_rows_backward(Queue&, const NormalizeRowsBackward&);
+void gradient_norms(Queue&, const GradientNorms&);
+index_t gradient_norms_scratch(const Queue&, const GradientNorms&);
+void adamw(Queue&, const AdamW&);
+void sgd(Queue&, const Sgd&);
+void exponential_average(Queue&, const ExponentialAverage&);
+
 }  // namespace vitsnna::kernels::cpu

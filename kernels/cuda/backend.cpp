@@ -56,6 +56,15 @@ Backend make_backend() {
   b.resample_normalize = {resample_normalize, resample_normalize_scratch};
   b.render_overlay = {render_overlay, render_overlay_scratch};
   b.augment = {augment, augment_scratch};
+  b.dino_loss = {dino_loss, dino_loss_scratch};
+  b.update_centre = {update_centre};
+  b.bce_with_logits = {bce_with_logits};
+  b.normalize_rows = {normalize_rows};
+  b.normalize_rows_backward = {normalize_rows_backward};
+  b.gradient_norms = {gradient_norms, gradient_norms_scratch};
+  b.adamw = {adamw};
+  b.sgd = {sgd};
+  b.exponential_average = {exponential_average};
   return b;
 }
 

@@ -48,4 +48,16 @@ index_t render_overlay_scratch(const Queue& queue, const RenderOverlay& args);
 void augment(Queue& queue, const Augment& args);
 index_t augment_scratch(const Queue& queue, const Augment& args);
 
+void dino_loss(Queue& queue, const DinoLoss& args);
+index_t dino_loss_scratch(const Queue& queue, const DinoLoss& args);
+void update_centre(Queue& queue, const UpdateCentre& args);
+void bce_with_logits(Queue& queue, const BceWithLogits& args);
+void normalize_rows(Queue& queue, const NormalizeRows& args);
+void normalize_rows_backward(Queue& queue, const NormalizeRowsBackward& args);
+void gradient_norms(Queue& queue, const GradientNorms& args);
+index_t gradient_norms_scratch(const Queue& queue, const GradientNorms& args);
+void adamw(Queue& queue, const AdamW& args);
+void sgd(Queue& queue, const Sgd& args);
+void exponential_average(Queue& queue, const ExponentialAverage& args);
+
 }  // namespace vitsnna::kernels::cuda

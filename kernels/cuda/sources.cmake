@@ -12,17 +12,22 @@ set(vitsnna_cuda_portable_sources
   ${CMAKE_CURRENT_LIST_DIR}/attention_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_single_query_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/augment.cu
+  ${CMAKE_CURRENT_LIST_DIR}/bce_with_logits.cu
   ${CMAKE_CURRENT_LIST_DIR}/bias_gradient.cu
   ${CMAKE_CURRENT_LIST_DIR}/cast.cu
   ${CMAKE_CURRENT_LIST_DIR}/copy_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/dino_loss.cu
   ${CMAKE_CURRENT_LIST_DIR}/fill_gaussian.cu
   ${CMAKE_CURRENT_LIST_DIR}/gelu.cu
+  ${CMAKE_CURRENT_LIST_DIR}/gradient_norms.cu
   ${CMAKE_CURRENT_LIST_DIR}/launch.cu
   ${CMAKE_CURRENT_LIST_DIR}/layer_norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/layer_norm_backward.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear.cpp
   ${CMAKE_CURRENT_LIST_DIR}/linear_epilogue.cu
   ${CMAKE_CURRENT_LIST_DIR}/min_max.cu
+  ${CMAKE_CURRENT_LIST_DIR}/normalize_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/optimizer.cu
   ${CMAKE_CURRENT_LIST_DIR}/patchify.cu
   ${CMAKE_CURRENT_LIST_DIR}/position_embedding.cu
   ${CMAKE_CURRENT_LIST_DIR}/relevance_chains.cu

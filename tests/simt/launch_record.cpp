@@ -14,13 +14,16 @@
 namespace vitsnna::simt {
 namespace {
 
-/// The kernel's signature out of "std::integral_constant<void (*)(...), &(void kernel<..>(...))>".
+/// The kernel's signature out of "std::integral_constant<void (*)(...), &(void kernel<..>(...))>",
+/// or its name out of "std::integral_constant<void (*)(...), &kernel>".
 std::string signature_of(const char* tag) {
   std::string text = test::demangled(tag);
   const std::size_t value = text.find(", &");
   if (value == std::string::npos) return text;
   text = text.substr(value + 3);
-  return text.front() == '(' ? text.substr(1) : text;
+  if (text.front() == '(') return text.substr(1);
+  if (text.back() == '>') text.pop_back();
+  return text;
 }
 
 class Record {

@@ -338,3 +338,42 @@ mutation(augment_takes_its_blocks_crops_once
   REPLACE [==[item < gridDim.x; item += gridDim.x)]==]
   COMPILE augment.cu
   FILTER *AugmentContract.MoreCrops*/simt_fp32)
+# --- training ---------------------------------------------------------------------------------------
+mutation(dino_keeps_the_sum_of_a_smaller_exponent
+  FILE dino_loss.cu
+  FIND [==[    sum *= exp2f(maximum - larger);]==]
+  REPLACE [==[]==]
+  COMPILE dino_loss.cu
+  FILTER *LossContract.DinoLossIs*/simt_fp32)
+mutation(dino_compares_a_view_with_itself
+  FILE dino_loss.cu
+  FIND [==[crop == 0 ? q1 : crop == 1 ? q0]==]
+  REPLACE [==[crop == 0 ? q0 : crop == 1 ? q1]==]
+  COMPILE dino_loss.cu
+  FILTER *LossContract.DinoLossIs*/simt_fp32)
+mutation(dino_reads_the_maxima_before_they_are_there
+  FILE dino_loss.cu
+  FIND [==[maxima[warp_index()] = of_warp;
+  __syncthreads();]==]
+  REPLACE [==[maxima[warp_index()] = of_warp;]==]
+  COMPILE dino_loss.cu
+  FILTER *LossContract.DinoLossIs*/simt_fp32)
+mutation(block_sum_overwrites_what_is_still_read
+  FILE block_sum.h
+  FIND [==[  __syncthreads();  // an earlier sum has been read
+]==]
+  REPLACE [==[]==]
+  COMPILE dino_loss.cu
+  FILTER *LossContract.DinoLossIs*/simt_fp32)
+mutation(norms_lose_a_tensor_that_begins_inside_a_chunk
+  FILE parameter_chunks.h
+  FIND [==[block.table[middle].count <= start) {]==]
+  REPLACE [==[block.table[middle].count <= stop) {]==]
+  COMPILE gradient_norms.cu optimizer.cu
+  FILTER *OptimizerContract.*/simt_fp32)
+mutation(frozen_tensors_move
+  FILE parameter_chunks.h
+  FIND [==[segment.freezable != 0.f && settings.frozen != 0.f]==]
+  REPLACE [==[segment.freezable != 0.f && settings.frozen > 1.f]==]
+  COMPILE gradient_norms.cu optimizer.cu
+  FILTER *OptimizerContract.*/simt_fp32)
