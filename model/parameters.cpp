@@ -11,7 +11,6 @@ namespace vitsnna::model {
 namespace {
 
 constexpr index_t kFloatAlignment = 16;  // 64 bytes
-constexpr index_t kByteAlignment = 256;
 
 index_t round_up(index_t value, index_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -89,23 +88,11 @@ Parameters::Parameters(Parameters&& other) noexcept
 
 VitWeights::VitWeights(engine::Queue& queue, const VitConfig& config, const Parameters& parameters,
                        kernels::DType precision)
-    : backend_(&queue.backend()) {
+    : prepared_(queue.backend()) {
   const index_t d = config.embed_dim;
-  // First every layer with its place in the prepared block, then the block, then the pointers.
-  std::vector<std::pair<kernels::LinearWeight*, index_t>> places;
-  const auto place = [&](kernels::LinearWeight& weight) {
-    const index_t bytes = backend_->linear_prepared_bytes(weight);
-    if (bytes == 0) return;
-    places.emplace_back(&weight, prepared_bytes_);
-    prepared_bytes_ += round_up(bytes, kByteAlignment);
-  };
   const auto layer = [&](LinearLayer& linear, const float* weight, const float* bias, index_t out,
                          index_t in, kernels::DType dtype) {
-    linear.forward = {weight, nullptr, dtype, false, out, in};
-    linear.backward = {weight, nullptr, dtype, true, out, in};
-    linear.bias = bias;
-    place(linear.forward);
-    place(linear.backward);
+    prepared_.add(linear, weight, bias, out, in, dtype);
   };
   const index_t patch_columns = config.channels * config.patch_size * config.patch_size;
   layer(patch_embedding, parameters.at("patch_embed.proj.weight"),
@@ -137,33 +124,7 @@ VitWeights::VitWeights(engine::Queue& queue, const VitConfig& config, const Para
     layer(head, parameters.at("head.weight"), parameters.at("head.bias"), config.num_classes,
           config.head_blocks * d, kernels::DType::f32);
   }
-  if (prepared_bytes_ > 0) prepared_ = backend_->allocate(prepared_bytes_);
-  for (const auto& [weight, offset] : places) {
-    weight->prepared = static_cast<char*>(prepared_) + offset;
-    preparations_.push_back({*weight, static_cast<char*>(prepared_) + offset});
-  }
-}
-
-VitWeights::~VitWeights() {
-  if (prepared_) backend_->deallocate(prepared_, prepared_bytes_);
-}
-
-VitWeights::VitWeights(VitWeights&& other) noexcept
-    : patch_embedding(other.patch_embedding),
-      head(other.head),
-      norm(other.norm),
-      cls_token(other.cls_token),
-      position_embedding(other.position_embedding),
-      blocks(std::move(other.blocks)),
-      backend_(other.backend_),
-      prepared_(std::exchange(other.prepared_, nullptr)),
-      prepared_bytes_(other.prepared_bytes_),
-      preparations_(std::move(other.preparations_)) {}
-
-void VitWeights::prepare(engine::Queue& queue) {
-  for (const kernels::PrepareLinear& preparation : preparations_) {
-    queue.backend().prepare_linear(queue.raw(), preparation);
-  }
+  prepared_.allocate();
 }
 
 }  // namespace vitsnna::model

@@ -10,6 +10,7 @@
 #include "engine/queue.h"
 #include "engine/tensor.h"
 #include "model/config.h"
+#include "model/prepared_weights.h"
 
 namespace vitsnna::model {
 
@@ -67,13 +68,6 @@ class Parameters {
   float* data_ = nullptr;
 };
 
-/// A linear layer in both directions; `backward` multiplies by the weight transposed.
-struct LinearLayer {
-  kernels::LinearWeight forward;
-  kernels::LinearWeight backward;
-  const float* bias = nullptr;
-};
-
 struct NormLayer {
   const float* gain = nullptr;
   const float* shift = nullptr;
@@ -93,13 +87,9 @@ class VitWeights {
  public:
   VitWeights(engine::Queue& queue, const VitConfig& config, const Parameters& parameters,
              kernels::DType precision);
-  ~VitWeights();
-  VitWeights(VitWeights&&) noexcept;
-  VitWeights& operator=(VitWeights&&) = delete;
-
   /// Repeats the preparation after the masters have changed.
-  void prepare(engine::Queue& queue);
-  index_t bytes() const { return prepared_bytes_; }
+  void prepare(engine::Queue& queue) { prepared_.prepare(queue); }
+  index_t bytes() const { return prepared_.bytes(); }
 
   LinearLayer patch_embedding, head;
   NormLayer norm;
@@ -108,10 +98,7 @@ class VitWeights {
   std::vector<BlockWeights> blocks;
 
  private:
-  const kernels::Backend* backend_;
-  void* prepared_ = nullptr;
-  index_t prepared_bytes_ = 0;
-  std::vector<kernels::PrepareLinear> preparations_;
+  PreparedWeights prepared_;
 };
 
 }  // namespace vitsnna::model

@@ -1,0 +1,55 @@
+// First every layer with its place in the block, then the block, then the pointers.
+#include "model/prepared_weights.h"
+
+namespace vitsnna::model {
+
+namespace {
+
+constexpr index_t kByteAlignment = 256;
+
+}  // namespace
+
+PreparedWeights::~PreparedWeights() {
+  if (memory_) backend_->deallocate(memory_, bytes_);
+}
+
+PreparedWeights::PreparedWeights(PreparedWeights&& other) noexcept
+    : backend_(other.backend_),
+      memory_(std::exchange(other.memory_, nullptr)),
+      bytes_(other.bytes_),
+      places_(std::move(other.places_)),
+      preparations_(std::move(other.preparations_)) {}
+
+void PreparedWeights::add(LinearLayer& layer, const float* weight, const float* bias,
+                          index_t out_features, index_t in_features, kernels::DType dtype) {
+  layer.forward = {weight, nullptr, dtype, false, out_features, in_features};
+  layer.backward = {weight, nullptr, dtype, true, out_features, in_features};
+  layer.bias = bias;
+  place(layer.forward);
+  place(layer.backward);
+}
+
+void PreparedWeights::place(kernels::LinearWeight& weight) {
+  const index_t bytes = backend_->linear_prepared_bytes(weight);
+  if (bytes == 0) return;
+  places_.emplace_back(&weight, bytes_);
+  bytes_ += (bytes + kByteAlignment - 1) / kByteAlignment * kByteAlignment;
+}
+
+void PreparedWeights::allocate() {
+  if (bytes_ > 0) memory_ = backend_->allocate(bytes_);
+  for (const auto& [weight, offset] : places_) {
+    char* const place = static_cast<char*>(memory_) + offset;
+    weight->prepared = place;
+    preparations_.push_back({*weight, place});
+  }
+  places_.clear();
+}
+
+void PreparedWeights::prepare(engine::Queue& queue) const {
+  for (const kernels::PrepareLinear& preparation : preparations_) {
+    queue.backend().prepare_linear(queue.raw(), preparation);
+  }
+}
+
+}  // namespace vitsnna::model

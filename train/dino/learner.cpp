@@ -1,0 +1,308 @@
+// One step: teacher forward, student forward, loss, student backward; then the update.
+#include "train/dino/learner.h"
+
+#include <cmath>
+#include <vector>
+
+#include "engine/ledger.h"
+#include "kernels/error.h"
+#include "kernels/random.h"
+#include "model/backward.h"
+
+namespace vitsnna::train {
+
+/// What shapes the memory of a part.
+struct DinoLearner::Shape {
+  index_t images = 0, batch_images = 0;
+  index_t global_height = 0, global_width = 0;
+  index_t local_crops = 0, local_height = 0, local_width = 0;
+  bool operator==(const Shape&) const = default;
+};
+
+/// Device memory that is neither parameters nor activations.
+struct DinoLearner::Buffers {
+  Buffers(engine::Queue& queue, index_t out_dim) : backend(&queue.backend()), columns(out_dim) {
+    memory = static_cast<float*>(backend->allocate(bytes()));
+    queue.zero(memory, bytes());
+    queue.synchronize();
+  }
+  ~Buffers() { backend->deallocate(memory, bytes()); }
+  Buffers(const Buffers&) = delete;
+  Buffers& operator=(const Buffers&) = delete;
+
+  static constexpr index_t kHeader = 64;  ///< floats: settings, monitors, flag
+  index_t bytes() const { return (kHeader + 2 * columns) * 4; }
+  auto* settings() const { return reinterpret_cast<kernels::StepSettings*>(memory); }
+  float* monitors() const { return memory + 32; }
+  float* non_finite() const { return memory + 48; }
+  float* centre() const { return memory + kHeader; }
+  float* teacher_sum() const { return memory + kHeader + columns; }
+
+  const kernels::Backend* backend;
+  index_t columns;
+  float* memory = nullptr;
+  Shape shape;  ///< that `arena` was planned for
+  std::unique_ptr<engine::Arena> arena;
+};
+
+namespace {
+
+void upload(engine::Queue& queue, const model::Parameters& parameters,
+            const std::map<std::string, engine::HostTensor>& tensors) {
+  for (const model::ParameterTable::Entry& entry : parameters.table().entries()) {
+    const auto found = tensors.find(entry.name);
+    if (found == tensors.end()) throw Error("DINO head: tensor " + entry.name + " is missing");
+    if (found->second.elements() != entry.elements) {
+      throw Error("DINO head: tensor " + entry.name + " has " +
+                  std::to_string(found->second.elements()) + " elements, " +
+                  std::to_string(entry.elements) + " wanted");
+    }
+    const std::vector<float> values = found->second.to_floats();
+    queue.upload(parameters.data() + entry.offset, values.data(), entry.elements * 4);
+    queue.synchronize();
+  }
+}
+
+TensorRule head_rule(const model::ParameterTable::Entry& entry, bool norm_last_layer) {
+  TensorRule rule = default_rule(entry);
+  rule.freezable = entry.name.starts_with("last_layer.");
+  rule.always_frozen = norm_last_layer && entry.name == "last_layer.weight_g";
+  return rule;
+}
+
+model::ImageGroup image_group(const model::PassContext& pass, const DinoCrops& crops,
+                              index_t images) {
+  model::ImageGroup group;
+  group.grid = model::embed_grid(pass, crops.height, crops.width);
+  group.items = crops.crops * images;
+  group.input.images.image = crops.pixels;
+  group.input.images.image_stride = pass.vit.config().channels * crops.height * crops.width;
+  group.input.images.height = crops.height;
+  group.input.images.width = crops.width;
+  return group;
+}
+
+/// The last block's CLS features as rows.
+Tensor feature_rows(const model::ForwardPass& pass) {
+  Tensor rows = pass.features;
+  rows.shape = {pass.features.shape[0], pass.features.shape[2]};
+  return rows;
+}
+
+double norm_of(engine::Queue& queue, const float* values, index_t count) {
+  std::vector<float> host(static_cast<std::size_t>(count));
+  queue.download(host.data(), values, count * 4);
+  queue.synchronize();
+  double sum = 0;
+  for (const float value : host) sum += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(sum);
+}
+
+void average(engine::Queue& queue, const model::Parameters& values,
+             const model::Parameters& average, const kernels::StepSettings* settings) {
+  kernels::ExponentialAverage args;
+  args.elements = values.table().block_elements();
+  args.settings = settings;
+  args.values = values.data();
+  args.average = average.data();
+  queue.backend().exponential_average(queue.raw(), args);
+}
+
+model::VitConfig checked(const model::VitConfig& config) {
+  if (config.has_head() || config.head_blocks != 1) {
+    throw Error("DINO: the backbone has a head of " + std::to_string(config.num_classes) +
+                " classes over " + std::to_string(config.head_blocks) +
+                " blocks, one without a head is wanted");
+  }
+  return config;
+}
+
+}  // namespace
+
+std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& config,
+                                                      std::uint64_t seed) {
+  std::map<std::string, engine::HostTensor> tensors;
+  std::uint32_t position = 1u << 16;  // past the backbone's tensors
+  const model::ParameterTable table = head_table(config);
+  for (const model::ParameterTable::Entry& entry : table.entries()) {
+    std::vector<float> values(static_cast<std::size_t>(entry.elements), 0.f);
+    kernels::GaussianNoise noise;
+    noise.seed = seed;
+    noise.image_id = position++;
+    noise.stream = kernels::RandomStream::initialisation;
+    if (entry.name == "last_layer.weight_g") {
+      values.assign(values.size(), 1.f);
+    } else if (!entry.name.ends_with(".bias")) {
+      // Rows of weight_v are normalised, so only their direction matters.
+      noise.sigma = .02f;
+      for (std::size_t i = 0; i < values.size(); i += 4) {
+        const auto normals = kernels::gaussian_block(noise, 0, static_cast<std::uint32_t>(i / 4));
+        for (std::size_t lane = 0; lane < 4 && i + lane < values.size(); ++lane) {
+          values[i + lane] = noise.sigma * normals[lane];
+        }
+      }
+    }
+    tensors.emplace(entry.name, engine::HostTensor::from_floats(entry.shape, values));
+  }
+  return tensors;
+}
+
+DinoNetwork::DinoNetwork(engine::Queue& queue, const model::VitConfig& config,
+                         const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
+                         const std::map<std::string, engine::HostTensor>& backbone_tensors,
+                         const std::map<std::string, engine::HostTensor>& head_tensors,
+                         DType precision)
+    : backbone(queue, checked(config), metadata, backbone_tensors, precision),
+      head(queue, head_config, precision) {
+  upload(queue, head.parameters(), head_tensors);
+  head.refresh(queue);
+}
+
+void DinoNetwork::refresh(engine::Queue& queue) {
+  backbone.refresh(queue);
+  head.refresh(queue);
+}
+
+DinoLearner::DinoLearner(engine::Queue& queue, const model::VitConfig& config,
+                         const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
+                         const std::map<std::string, engine::HostTensor>& backbone_tensors,
+                         const std::map<std::string, engine::HostTensor>& head_tensors,
+                         DType precision, const DinoOptions& options)
+    : queue_(queue),
+      options_(options),
+      student_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
+      teacher_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
+      backbone_state_(queue, student_.backbone.parameters().table(), default_rule),
+      head_state_(queue, student_.head.parameters().table(),
+                  [&](const model::ParameterTable::Entry& entry) {
+                    return head_rule(entry, head_config.norm_last_layer);
+                  }),
+      buffers_(std::make_unique<Buffers>(queue, head_config.out_dim)) {}
+
+DinoLearner::~DinoLearner() = default;
+
+float* DinoLearner::centre() const { return buffers_->centre(); }
+
+void DinoLearner::begin(const DinoStep& step) {
+  kernels::StepSettings settings;
+  settings.learning_rate = static_cast<float>(step.learning_rate);
+  settings.weight_decay = static_cast<float>(step.weight_decay);
+  settings.average_momentum = static_cast<float>(step.teacher_momentum);
+  settings.frozen = step.freeze_last_layer ? 1.f : 0.f;
+  settings.teacher_temperature = static_cast<float>(step.teacher_temperature);
+  queue_.upload(buffers_->settings(), &settings, static_cast<index_t>(sizeof settings));
+  queue_.synchronize();
+  queue_.zero(buffers_->monitors(), 2 * 4);
+  queue_.zero(buffers_->non_finite(), 4);
+  backbone_state_.clear_gradients(queue_);
+  head_state_.clear_gradients(queue_);
+}
+
+void DinoLearner::add(index_t images, const DinoCrops& global, const DinoCrops& local,
+                      index_t batch_images) {
+  if (images < 1 || batch_images < images || global.crops != 2 || local.crops < 0) {
+    throw Error("DINO: a part of " + std::to_string(images) + " images of " +
+                std::to_string(batch_images) + " with " + std::to_string(global.crops) +
+                " global and " + std::to_string(local.crops) +
+                " local crops; two global ones are wanted");
+  }
+  const Shape shape{images,      batch_images, global.height, global.width,
+                    local.crops, local.height, local.width};
+  if (!buffers_->arena || shape != buffers_->shape) plan(shape, global, local);
+  run(shape, *buffers_->arena, global, local);
+}
+
+void DinoLearner::plan(const Shape& shape, const DinoCrops& global, const DinoCrops& local) {
+  buffers_->arena.reset();
+  engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
+  engine::Arena planned = engine::Arena::planning();
+  {
+    const engine::LedgerScope scope(queue_, &ledger);
+    run(shape, planned, global, local);
+  }
+  queue_.reserve_scratch(ledger.scratch_bytes());
+  buffers_->arena = std::make_unique<engine::Arena>(&queue_.backend(), planned.peak());
+  buffers_->shape = shape;
+}
+
+void DinoLearner::run(const Shape& shape, engine::Arena& arena, const DinoCrops& global,
+                      const DinoCrops& local) {
+  const engine::ArenaScope scope(arena);
+  const index_t out_dim = student_.head.config().out_dim;
+  const index_t student_crops = 2 + shape.local_crops;
+  const Tensor teacher_logits = arena.allocate(DType::f32, {2 * shape.images, out_dim});
+  {
+    const engine::ArenaScope teacher_scope(arena);
+    const model::PassContext pass{teacher_.backbone, queue_, arena};
+    const model::ImageGroup group = image_group(pass, global, shape.images);
+    const model::ForwardPass forward = model::forward(pass, std::span(&group, 1), {});
+    teacher_.head.forward(queue_, arena, feature_rows(forward), teacher_logits);
+  }
+
+  const model::PassContext pass{student_.backbone, queue_, arena};
+  std::vector<model::ImageGroup> groups{image_group(pass, global, shape.images)};
+  if (shape.local_crops > 0) groups.push_back(image_group(pass, local, shape.images));
+  const model::ForwardPass forward =
+      model::forward(pass, groups, {.record = true, .patches = true, .pre_activations = true});
+  const DinoHeadPass head = student_.head.forward(queue_, arena, feature_rows(forward));
+
+  kernels::DinoLoss loss;
+  loss.items = shape.images;
+  loss.global_items = shape.batch_images;
+  loss.student_crops = student_crops;
+  loss.out_dim = out_dim;
+  loss.student = {head.logits.data, DType::f32, shape.images * out_dim, out_dim};
+  loss.teacher = {teacher_logits.data, DType::f32, shape.images * out_dim, out_dim};
+  loss.centre = buffers_->centre();
+  loss.student_temperature = options_.student_temperature;
+  loss.teacher_temperature = &buffers_->settings()->teacher_temperature;
+  loss.student_gradient = {head.logits.data, DType::f32, shape.images * out_dim, out_dim};
+  loss.teacher_sum = buffers_->teacher_sum();
+  loss.monitors = buffers_->monitors();
+  queue_.backend().dino_loss(queue_.raw(), loss);
+
+  model::BackwardRequest request;
+  request.depth = model::BackwardRequest::Depth::parameters;
+  request.parameter_gradients = &backbone_state_.gradients();
+  request.feature_gradient =
+      student_.head.backward(queue_, arena, head, head.logits, head_state_.gradients());
+  request.feature_gradient.shape = {student_crops * shape.images, 1,
+                                    student_.backbone.config().embed_dim};
+  model::backward(pass, forward, request);
+}
+
+DinoReport DinoLearner::finish(index_t batch_images) {
+  const kernels::StepSettings* settings = buffers_->settings();
+  float monitors[2] = {};
+  queue_.download(monitors, buffers_->monitors(), static_cast<index_t>(sizeof monitors));
+  backbone_state_.adamw(queue_, student_.backbone.parameters(), settings, options_.clip,
+                        buffers_->non_finite());
+  head_state_.adamw(queue_, student_.head.parameters(), settings, options_.clip,
+                    buffers_->non_finite());
+  average(queue_, student_.backbone.parameters(), teacher_.backbone.parameters(), settings);
+  average(queue_, student_.head.parameters(), teacher_.head.parameters(), settings);
+  kernels::UpdateCentre centre;
+  centre.out_dim = student_.head.config().out_dim;
+  centre.rows = 2 * batch_images;
+  centre.momentum = options_.centre_momentum;
+  centre.sum = buffers_->teacher_sum();
+  centre.centre = buffers_->centre();
+  queue_.backend().update_centre(queue_.raw(), centre);
+  student_.refresh(queue_);
+  teacher_.refresh(queue_);
+  float non_finite = 0.f;
+  queue_.download(&non_finite, buffers_->non_finite(), 4);
+  queue_.synchronize();
+  DinoReport report;
+  report.loss = static_cast<double>(monitors[0]);
+  report.teacher_entropy = static_cast<double>(monitors[1]);
+  report.divergence = report.loss - report.teacher_entropy;
+  report.gradient_norm =
+      std::hypot(norm_of(queue_, backbone_state_.norms(), backbone_state_.segments()),
+                 norm_of(queue_, head_state_.norms(), head_state_.segments()));
+  report.centre_norm = norm_of(queue_, buffers_->centre(), centre.out_dim);
+  report.finite = non_finite == 0.f && std::isfinite(report.loss);
+  return report;
+}
+
+}  // namespace vitsnna::train

@@ -1,0 +1,109 @@
+// DINO self-distillation, a step at a time: a student that sees every crop, a teacher that sees the
+// global ones and follows the student by an exponential average. SPEC section 4.
+//
+//   learner.begin(schedules of the step);
+//   learner.add(crops, images of the whole batch);   // once a part of an accumulated batch
+//   DinoReport report = learner.finish(images of the whole batch);
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/io/tensor_file.h"
+#include "model/forward.h"
+#include "train/dino/head.h"
+#include "train/optimizer_state.h"
+
+namespace vitsnna::train {
+
+struct DinoOptions {
+  float student_temperature = .1f;
+  float centre_momentum = .9f;
+  float clip = 3.f;  ///< greatest L2 norm of each tensor's gradient; 0: none
+};
+
+/// What the schedules say about one step.
+struct DinoStep {
+  double learning_rate = 0;
+  double weight_decay = 0;
+  double teacher_momentum = 1;
+  double teacher_temperature = .04;
+  bool freeze_last_layer = false;
+};
+
+/// Crops of one size, all images of one crop before the next crop's.
+struct DinoCrops {
+  index_t crops = 0;              ///< of each image
+  index_t height = 0, width = 0;  ///< multiples of the patch size
+  const float* pixels = nullptr;  ///< (crops * images, channels, height, width), device memory
+};
+
+struct DinoReport {
+  double loss = 0;
+  double teacher_entropy = 0;  ///< mean over the teacher's rows, between 0 and ln(out_dim)
+  double divergence = 0;       ///< KL(teacher | student): loss less entropy
+  double gradient_norm = 0;    ///< before clipping
+  double centre_norm = 0;
+  bool finite = true;  ///< loss and every gradient
+};
+
+/// A backbone and its head.
+struct DinoNetwork {
+  DinoNetwork(engine::Queue& queue, const model::VitConfig& config,
+              const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
+              const std::map<std::string, engine::HostTensor>& backbone_tensors,
+              const std::map<std::string, engine::HostTensor>& head_tensors, DType precision);
+  void refresh(engine::Queue& queue);
+
+  model::Vit backbone;
+  DinoHead head;
+};
+
+/// A head's initial weights, drawn from `seed`: normal .02 for the layers, zero biases, unit
+/// lengths and the uniform distribution of an ordinary linear layer for weight_v.
+std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& config,
+                                                      std::uint64_t seed);
+
+class DinoLearner {
+ public:
+  /// Student and teacher start from the same tensors (canonical names of backbone and head). The
+  /// backbone has no classification head and is read at its last block. Products run in
+  /// `precision`; masters, moments and the loss are fp32.
+  DinoLearner(engine::Queue& queue, const model::VitConfig& config,
+              const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
+              const std::map<std::string, engine::HostTensor>& backbone_tensors,
+              const std::map<std::string, engine::HostTensor>& head_tensors, DType precision,
+              const DinoOptions& options);
+  ~DinoLearner();
+
+  void begin(const DinoStep& step);
+
+  /// Adds the gradients of one part of the batch. `global` has two crops an image; `local` may have
+  /// none. Throws Error where the sizes do not fit. Memory is planned at a new shape and kept.
+  void add(index_t images, const DinoCrops& global, const DinoCrops& local, index_t batch_images);
+
+  /// Clips, steps, moves the teacher and the centre. Nothing moves where a number is not finite.
+  DinoReport finish(index_t batch_images);
+
+  const DinoNetwork& student() const { return student_; }
+  const DinoNetwork& teacher() const { return teacher_; }
+  const OptimizerState& backbone_state() const { return backbone_state_; }
+  const OptimizerState& head_state() const { return head_state_; }
+  float* centre() const;  ///< (out_dim), device memory
+
+ private:
+  struct Buffers;
+  struct Shape;
+  void run(const Shape& shape, engine::Arena& arena, const DinoCrops& global,
+           const DinoCrops& local);
+  void plan(const Shape& shape, const DinoCrops& global, const DinoCrops& local);
+
+  engine::Queue& queue_;
+  DinoOptions options_;
+  DinoNetwork student_, teacher_;
+  OptimizerState backbone_state_, head_state_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+}  // namespace vitsnna::train
