@@ -167,9 +167,12 @@ DinoLearner::DinoLearner(engine::Queue& queue, const model::VitConfig& config,
                          const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
                          const std::map<std::string, engine::HostTensor>& backbone_tensors,
                          const std::map<std::string, engine::HostTensor>& head_tensors,
-                         DType precision, const DinoOptions& options)
+                         DType precision, const DinoOptions& options, Communicator* communicator)
     : queue_(queue),
       options_(options),
+      alone_(communicator ? nullptr : single_process()),
+      communicator_(communicator ? *communicator : *alone_),
+      reducer_(communicator_, queue),
       student_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
       teacher_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
       backbone_state_(queue, student_.backbone.parameters().table(), default_rule),
@@ -183,7 +186,18 @@ DinoLearner::~DinoLearner() = default;
 
 float* DinoLearner::centre() const { return buffers_->centre(); }
 
+/// Images of a batch that this rank adds.
+index_t DinoLearner::share_of(index_t batch_images) const {
+  const int ranks = communicator_.size();
+  if (batch_images % ranks != 0) {
+    throw Error("DINO: a batch of " + std::to_string(batch_images) + " images over " +
+                std::to_string(ranks) + " ranks, a multiple of them wanted");
+  }
+  return batch_images / ranks;
+}
+
 void DinoLearner::begin(const DinoStep& step) {
+  added_ = 0;
   kernels::StepSettings settings;
   settings.learning_rate = static_cast<float>(step.learning_rate);
   settings.weight_decay = static_cast<float>(step.weight_decay);
@@ -209,6 +223,8 @@ void DinoLearner::add(index_t images, const DinoCrops& global, const DinoCrops& 
   const Shape shape{images,      batch_images, global.height, global.width,
                     local.crops, local.height, local.width};
   if (!buffers_->arena || shape != buffers_->shape) plan(shape, global, local);
+  added_ += images;
+  if (added_ == share_of(batch_images)) reducer_.arm();
   run(shape, *buffers_->arena, global, local);
 }
 
@@ -260,18 +276,28 @@ void DinoLearner::run(const Shape& shape, engine::Arena& arena, const DinoCrops&
   loss.teacher_sum = buffers_->teacher_sum();
   loss.monitors = buffers_->monitors();
   queue_.backend().dino_loss(queue_.raw(), loss);
+  reducer_.start(buffers_->teacher_sum(), out_dim);
 
   model::BackwardRequest request;
   request.depth = model::BackwardRequest::Depth::parameters;
   request.parameter_gradients = &backbone_state_.gradients();
   request.feature_gradient =
       student_.head.backward(queue_, arena, head, head.logits, head_state_.gradients());
+  reducer_.start(head_state_.gradients());
+  request.gradients_final = [&](index_t block) {
+    reducer_.start_block(backbone_state_.gradients(), block);
+  };
   request.feature_gradient.shape = {student_crops * shape.images, 1,
                                     student_.backbone.config().embed_dim};
   model::backward(pass, forward, request);
 }
 
-DinoReport DinoLearner::finish(index_t batch_images) {
+DinoReport DinoLearner::finish(index_t batch_images, bool stop) {
+  if (added_ != share_of(batch_images)) {
+    throw Error("DINO: " + std::to_string(added_) + " images of this rank's " +
+                std::to_string(share_of(batch_images)) + " were added");
+  }
+  reducer_.finish();
   const kernels::StepSettings* settings = buffers_->settings();
   float monitors[2] = {};
   queue_.download(monitors, buffers_->monitors(), static_cast<index_t>(sizeof monitors));
@@ -294,8 +320,17 @@ DinoReport DinoLearner::finish(index_t batch_images) {
   queue_.download(&non_finite, buffers_->non_finite(), 4);
   queue_.synchronize();
   DinoReport report;
-  report.loss = static_cast<double>(monitors[0]);
-  report.teacher_entropy = static_cast<double>(monitors[1]);
+  const double own[3] = {static_cast<double>(monitors[0]), static_cast<double>(monitors[1]),
+                         stop ? 1. : 0.};
+  const auto of_ranks = gather_numbers(communicator_, own);
+  for (std::size_t rank = 0; rank < of_ranks.size(); ++rank) {
+    report.loss += of_ranks[rank][0];
+    report.teacher_entropy += of_ranks[rank][1];
+    report.stop = report.stop || of_ranks[rank][2] > 0.;
+    if (report.non_finite_rank < 0 && !std::isfinite(of_ranks[rank][0])) {
+      report.non_finite_rank = static_cast<int>(rank);
+    }
+  }
   report.divergence = report.loss - report.teacher_entropy;
   report.gradient_norm =
       std::hypot(norm_of(queue_, backbone_state_.norms(), backbone_state_.segments()),

@@ -14,6 +14,7 @@
 #include "model/forward.h"
 #include "train/dino/head.h"
 #include "train/optimizer_state.h"
+#include "train/parallel/gradient_reducer.h"
 
 namespace vitsnna::train {
 
@@ -45,7 +46,9 @@ struct DinoReport {
   double divergence = 0;       ///< KL(teacher | student): loss less entropy
   double gradient_norm = 0;    ///< before clipping
   double centre_norm = 0;
-  bool finite = true;  ///< loss and every gradient
+  bool finite = true;        ///< loss and every gradient
+  int non_finite_rank = -1;  ///< the first rank whose own share of the loss is not finite
+  bool stop = false;         ///< some rank asked for it
 };
 
 /// A backbone and its head.
@@ -69,12 +72,13 @@ class DinoLearner {
  public:
   /// Student and teacher start from the same tensors (canonical names of backbone and head). The
   /// backbone has no classification head and is read at its last block. Products run in
-  /// `precision`; masters, moments and the loss are fp32.
+  /// `precision`; masters, moments and the loss are fp32. With a communicator every rank adds an
+  /// equal share of each batch's images, and all ranks have the same bits after each step.
   DinoLearner(engine::Queue& queue, const model::VitConfig& config,
               const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
               const std::map<std::string, engine::HostTensor>& backbone_tensors,
               const std::map<std::string, engine::HostTensor>& head_tensors, DType precision,
-              const DinoOptions& options);
+              const DinoOptions& options, Communicator* communicator = nullptr);
   ~DinoLearner();
 
   void begin(const DinoStep& step);
@@ -84,7 +88,8 @@ class DinoLearner {
   void add(index_t images, const DinoCrops& global, const DinoCrops& local, index_t batch_images);
 
   /// Clips, steps, moves the teacher and the centre. Nothing moves where a number is not finite.
-  DinoReport finish(index_t batch_images);
+  /// The report is of the whole batch, the same on every rank; `stop` asks all of them to stop.
+  DinoReport finish(index_t batch_images, bool stop = false);
 
   const DinoNetwork& student() const { return student_; }
   const DinoNetwork& teacher() const { return teacher_; }
@@ -99,8 +104,14 @@ class DinoLearner {
            const DinoCrops& local);
   void plan(const Shape& shape, const DinoCrops& global, const DinoCrops& local);
 
+  index_t share_of(index_t batch_images) const;
+
   engine::Queue& queue_;
   DinoOptions options_;
+  std::unique_ptr<Communicator> alone_;
+  Communicator& communicator_;
+  GradientReducer reducer_;
+  index_t added_ = 0;  ///< images since begin()
   DinoNetwork student_, teacher_;
   OptimizerState backbone_state_, head_state_;
   std::unique_ptr<Buffers> buffers_;
