@@ -53,9 +53,8 @@ void OptimizerState::clear_gradients(engine::Queue& queue) const {
   queue.zero(gradients_.data(), gradients_.bytes());
 }
 
-void OptimizerState::adamw(engine::Queue& queue, const model::Parameters& parameters,
-                           const kernels::StepSettings* settings, float clip,
-                           float* non_finite) const {
+void OptimizerState::measure(engine::Queue& queue, const kernels::StepSettings* settings,
+                             float* non_finite) const {
   kernels::GradientNorms measure;
   measure.block = block();
   measure.gradients = gradients_.data();
@@ -64,8 +63,12 @@ void OptimizerState::adamw(engine::Queue& queue, const model::Parameters& parame
   measure.steps = moves();
   measure.non_finite = non_finite;
   queue.backend().gradient_norms(queue.raw(), measure);
+}
+
+void OptimizerState::adamw(engine::Queue& queue, const model::Parameters& parameters,
+                           const kernels::StepSettings* settings, float clip) const {
   kernels::AdamW step;
-  step.block = measure.block;
+  step.block = block();
   step.settings = settings;
   step.norms = norms();
   step.steps = moves();

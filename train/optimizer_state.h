@@ -42,10 +42,14 @@ class OptimizerState {
 
   void clear_gradients(engine::Queue& queue) const;
 
-  /// Norms of the gradients, then AdamW on `parameters`, which has the same table. `settings` and
+  /// Norms of the gradients; counts a move of every tensor that is not frozen. `settings` and
   /// `non_finite` are device memory.
+  void measure(engine::Queue& queue, const kernels::StepSettings* settings,
+               float* non_finite) const;
+
+  /// After measure(): AdamW on `parameters`, which has the same table.
   void adamw(engine::Queue& queue, const model::Parameters& parameters,
-             const kernels::StepSettings* settings, float clip, float* non_finite) const;
+             const kernels::StepSettings* settings, float clip) const;
 
  private:
   const kernels::Backend* backend_;

@@ -96,7 +96,7 @@ class GoldenRun {
 
  private:
   struct Crops {
-    train::DinoCrops crops;
+    train::CropBatch crops;
     std::vector<float> pixels;
   };
 

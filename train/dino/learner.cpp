@@ -70,7 +70,7 @@ TensorRule head_rule(const model::ParameterTable::Entry& entry, bool norm_last_l
   return rule;
 }
 
-model::ImageGroup image_group(const model::PassContext& pass, const DinoCrops& crops,
+model::ImageGroup image_group(const model::PassContext& pass, const CropBatch& crops,
                               index_t images) {
   model::ImageGroup group;
   group.grid = model::embed_grid(pass, crops.height, crops.width);
@@ -186,6 +186,11 @@ DinoLearner::~DinoLearner() = default;
 
 float* DinoLearner::centre() const { return buffers_->centre(); }
 
+void DinoLearner::refresh() {
+  student_.refresh(queue_);
+  teacher_.refresh(queue_);
+}
+
 /// Images of a batch that this rank adds.
 index_t DinoLearner::share_of(index_t batch_images) const {
   const int ranks = communicator_.size();
@@ -212,7 +217,7 @@ void DinoLearner::begin(const DinoStep& step) {
   head_state_.clear_gradients(queue_);
 }
 
-void DinoLearner::add(index_t images, const DinoCrops& global, const DinoCrops& local,
+void DinoLearner::add(index_t images, const CropBatch& global, const CropBatch& local,
                       index_t batch_images) {
   if (images < 1 || batch_images < images || global.crops != 2 || local.crops < 0) {
     throw Error("DINO: a part of " + std::to_string(images) + " images of " +
@@ -228,7 +233,7 @@ void DinoLearner::add(index_t images, const DinoCrops& global, const DinoCrops& 
   run(shape, *buffers_->arena, global, local);
 }
 
-void DinoLearner::plan(const Shape& shape, const DinoCrops& global, const DinoCrops& local) {
+void DinoLearner::plan(const Shape& shape, const CropBatch& global, const CropBatch& local) {
   buffers_->arena.reset();
   engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
   engine::Arena planned = engine::Arena::planning();
@@ -241,8 +246,8 @@ void DinoLearner::plan(const Shape& shape, const DinoCrops& global, const DinoCr
   buffers_->shape = shape;
 }
 
-void DinoLearner::run(const Shape& shape, engine::Arena& arena, const DinoCrops& global,
-                      const DinoCrops& local) {
+void DinoLearner::run(const Shape& shape, engine::Arena& arena, const CropBatch& global,
+                      const CropBatch& local) {
   const engine::ArenaScope scope(arena);
   const index_t out_dim = student_.head.config().out_dim;
   const index_t student_crops = 2 + shape.local_crops;
@@ -299,24 +304,10 @@ DinoReport DinoLearner::finish(index_t batch_images, bool stop) {
   }
   reducer_.finish();
   const kernels::StepSettings* settings = buffers_->settings();
-  float monitors[2] = {};
+  backbone_state_.measure(queue_, settings, buffers_->non_finite());
+  head_state_.measure(queue_, settings, buffers_->non_finite());
+  float monitors[2] = {}, non_finite = 0.f;
   queue_.download(monitors, buffers_->monitors(), static_cast<index_t>(sizeof monitors));
-  backbone_state_.adamw(queue_, student_.backbone.parameters(), settings, options_.clip,
-                        buffers_->non_finite());
-  head_state_.adamw(queue_, student_.head.parameters(), settings, options_.clip,
-                    buffers_->non_finite());
-  average(queue_, student_.backbone.parameters(), teacher_.backbone.parameters(), settings);
-  average(queue_, student_.head.parameters(), teacher_.head.parameters(), settings);
-  kernels::UpdateCentre centre;
-  centre.out_dim = student_.head.config().out_dim;
-  centre.rows = 2 * batch_images;
-  centre.momentum = options_.centre_momentum;
-  centre.sum = buffers_->teacher_sum();
-  centre.centre = buffers_->centre();
-  queue_.backend().update_centre(queue_.raw(), centre);
-  student_.refresh(queue_);
-  teacher_.refresh(queue_);
-  float non_finite = 0.f;
   queue_.download(&non_finite, buffers_->non_finite(), 4);
   queue_.synchronize();
   DinoReport report;
@@ -332,12 +323,29 @@ DinoReport DinoLearner::finish(index_t batch_images, bool stop) {
     }
   }
   report.divergence = report.loss - report.teacher_entropy;
+  report.finite = non_finite == 0.f && std::isfinite(report.loss);
+  if (report.finite) move(batch_images);
   report.gradient_norm =
       std::hypot(norm_of(queue_, backbone_state_.norms(), backbone_state_.segments()),
                  norm_of(queue_, head_state_.norms(), head_state_.segments()));
-  report.centre_norm = norm_of(queue_, buffers_->centre(), centre.out_dim);
-  report.finite = non_finite == 0.f && std::isfinite(report.loss);
+  report.centre_norm = norm_of(queue_, buffers_->centre(), student_.head.config().out_dim);
   return report;
+}
+
+void DinoLearner::move(index_t batch_images) {
+  const kernels::StepSettings* settings = buffers_->settings();
+  backbone_state_.adamw(queue_, student_.backbone.parameters(), settings, options_.clip);
+  head_state_.adamw(queue_, student_.head.parameters(), settings, options_.clip);
+  average(queue_, student_.backbone.parameters(), teacher_.backbone.parameters(), settings);
+  average(queue_, student_.head.parameters(), teacher_.head.parameters(), settings);
+  kernels::UpdateCentre centre;
+  centre.out_dim = student_.head.config().out_dim;
+  centre.rows = 2 * batch_images;
+  centre.momentum = options_.centre_momentum;
+  centre.sum = buffers_->teacher_sum();
+  centre.centre = buffers_->centre();
+  queue_.backend().update_centre(queue_.raw(), centre);
+  refresh();
 }
 
 }  // namespace vitsnna::train

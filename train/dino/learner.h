@@ -34,7 +34,7 @@ struct DinoStep {
 };
 
 /// Crops of one size, all images of one crop before the next crop's.
-struct DinoCrops {
+struct CropBatch {
   index_t crops = 0;              ///< of each image
   index_t height = 0, width = 0;  ///< multiples of the patch size
   const float* pixels = nullptr;  ///< (crops * images, channels, height, width), device memory
@@ -85,10 +85,11 @@ class DinoLearner {
 
   /// Adds the gradients of one part of the batch. `global` has two crops an image; `local` may have
   /// none. Throws Error where the sizes do not fit. Memory is planned at a new shape and kept.
-  void add(index_t images, const DinoCrops& global, const DinoCrops& local, index_t batch_images);
+  void add(index_t images, const CropBatch& global, const CropBatch& local, index_t batch_images);
 
-  /// Clips, steps, moves the teacher and the centre. Nothing moves where a number is not finite.
-  /// The report is of the whole batch, the same on every rank; `stop` asks all of them to stop.
+  /// Clips, steps, moves the teacher and the centre. Nothing moves where a number is not finite,
+  /// but for the counts of moves: a run cannot go on from there. The report is of the whole batch,
+  /// the same on every rank; `stop` asks all of them to stop.
   DinoReport finish(index_t batch_images, bool stop = false);
 
   const DinoNetwork& student() const { return student_; }
@@ -96,14 +97,17 @@ class DinoLearner {
   const OptimizerState& backbone_state() const { return backbone_state_; }
   const OptimizerState& head_state() const { return head_state_; }
   float* centre() const;  ///< (out_dim), device memory
+  /// After parameters have been set from outside (train/dino/learner_state.h).
+  void refresh();
 
  private:
   struct Buffers;
   struct Shape;
-  void run(const Shape& shape, engine::Arena& arena, const DinoCrops& global,
-           const DinoCrops& local);
-  void plan(const Shape& shape, const DinoCrops& global, const DinoCrops& local);
+  void run(const Shape& shape, engine::Arena& arena, const CropBatch& global,
+           const CropBatch& local);
+  void plan(const Shape& shape, const CropBatch& global, const CropBatch& local);
 
+  void move(index_t batch_images);
   index_t share_of(index_t batch_images) const;
 
   engine::Queue& queue_;

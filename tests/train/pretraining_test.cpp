@@ -1,0 +1,210 @@
+// A whole run of DINO on a set of imaginary pictures: it learns, goes on bit for bit, and stops at
+// a number that is not finite.
+#include "train/dino/pretraining.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/small_vit.h"
+
+namespace vitsnna::train {
+namespace {
+
+using engine::Queue;
+
+Dataset imaginary(index_t count) {
+  Dataset dataset;
+  for (index_t k = 0; k < count; ++k) {
+    dataset.samples.push_back({std::to_string(k), std::to_string(k)});
+  }
+  return dataset;
+}
+
+/// Stripes whose direction, width and colour belong to the picture.
+Image imagined(const std::string& path, index_t = 0) {
+  const index_t k = std::stoi(path);
+  Image image{60, 72, {}};
+  for (index_t y = 0; y < image.height; ++y) {
+    for (index_t x = 0; x < image.width; ++x) {
+      const bool stripe = (k % 2 == 0 ? x : y) / (3 + k % 5) % 2 == 0;
+      for (index_t c = 0; c < 3; ++c) {
+        image.rgb.push_back(static_cast<std::uint8_t>(stripe ? (k * 37 + c * 71) % 256 : 30 * c));
+      }
+    }
+  }
+  return image;
+}
+
+PretrainOptions small_options() {
+  PretrainOptions options;
+  options.epochs = 4;
+  options.batch = 4;
+  options.learning_rate = .03;
+  options.warmup_epochs = 1;
+  options.teacher_momentum = .9;
+  options.head.hidden = 48;
+  options.head.bottleneck = 16;
+  options.head.out_dim = 64;
+  options.crops.global = {48, 48};
+  options.crops.local = {24, 24};
+  options.crops.locals = 2;
+  options.seed = 3;
+  return options;
+}
+
+model::Checkpoint small_backbone(bool with_head) {
+  model::Checkpoint checkpoint;
+  checkpoint.config = test::small_config();
+  checkpoint.config.num_classes = with_head ? 4 : 0;
+  checkpoint.config.depth = 2;
+  checkpoint.tensors = test::small_tensors(checkpoint.config, 1);
+  return checkpoint;
+}
+
+struct SmallRun {
+  explicit SmallRun(const PretrainOptions& options) : SmallRun(options, small_backbone(true)) {}
+  SmallRun(const PretrainOptions& options, const model::Checkpoint& backbone)
+      : dataset(imaginary(16)),
+        queue(engine::select_device("cpu"), 1),
+        alone(single_process()),
+        training(queue, *alone, options, backbone, dataset, imagined) {}
+  Dataset dataset;
+  Queue queue;
+  std::unique_ptr<Communicator> alone;
+  Pretraining training;
+};
+
+void expect_same(const RunState& a, const RunState& b) {
+  EXPECT_EQ(a.steps, b.steps);
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors) {
+    EXPECT_EQ(tensor.to_floats(), b.tensors.at(name).to_floats()) << name;
+  }
+}
+
+/// With the teacher and its centre held still the student has something fixed to learn.
+TEST(Pretraining, TheStudentLearnsWhatATeacherThatStandsStillSays) {
+  PretrainOptions options = small_options();
+  options.epochs = 20;
+  options.teacher_momentum = 1.;
+  options.learner.centre_momentum = 1.f;
+  SmallRun run(options);
+  EXPECT_EQ(run.training.steps(), 20 * 4);
+  double first = 0, last = 0;
+  while (run.training.done() < run.training.steps()) {
+    const index_t step = run.training.done();
+    const DinoReport report = run.training.step();
+    ASSERT_TRUE(report.finite);
+    EXPECT_EQ(report.centre_norm, 0);
+    if (step < 8) first += report.divergence;
+    if (step >= run.training.steps() - 8) last += report.divergence;
+  }
+  EXPECT_LT(last, .5 * first);
+}
+
+TEST(Pretraining, GoesOnBitForBitFromAnyCheckpoint) {
+  SmallRun whole(small_options());
+  std::vector<RunState> states;
+  while (whole.training.done() < 6) {
+    states.push_back(whole.training.state());
+    whole.training.step();
+  }
+  for (const RunState& state : {states[0], states[3], states[5]}) {
+    SmallRun resumed(small_options());
+    resumed.training.restore(state, "checkpoint");
+    while (resumed.training.done() < 6) resumed.training.step();
+    expect_same(resumed.training.state(), whole.training.state());
+  }
+}
+
+TEST(Pretraining, PartsOfABatchSeeItsImagesAndComeToItsWeights) {
+  PretrainOptions options = small_options();
+  SmallRun whole(options);
+  options.accumulate = 2;
+  SmallRun parts(options);
+  for (int step = 0; step < 3; ++step) {
+    const DinoReport a = whole.training.step(), b = parts.training.step();
+    EXPECT_NEAR(a.loss, b.loss, 2e-5 * a.loss) << step;
+  }
+  SmallRun resumed(options);  // the whole batches' checkpoint goes on in parts
+  resumed.training.restore(whole.training.state(), "checkpoint");
+  EXPECT_NEAR(resumed.training.step().loss, whole.training.step().loss, 1e-3);
+}
+
+TEST(Pretraining, ANumberThatIsNotFiniteMovesNothing) {
+  PretrainOptions options = small_options();
+  options.learner.student_temperature = std::numeric_limits<float>::quiet_NaN();
+  SmallRun run(options);
+  const auto student = [&] {
+    return run.training.state().tensors.at("student/backbone.pos_embed");
+  };
+  const std::vector<float> before = student().to_floats();
+  const DinoReport report = run.training.step();
+  EXPECT_FALSE(report.finite);
+  EXPECT_EQ(report.non_finite_rank, 0);
+  EXPECT_EQ(run.training.done(), 0);
+  EXPECT_EQ(student().to_floats(), before);
+  const Tensors inputs = run.training.last_inputs();
+  EXPECT_EQ(inputs.at("global").shape, (std::vector<std::int64_t>{8, 3, 48, 48}));
+  EXPECT_EQ(inputs.at("local").shape, (std::vector<std::int64_t>{8, 3, 24, 24}));
+}
+
+TEST(Pretraining, TheTeacherIsAModelWithoutAHead) {
+  SmallRun run(small_options());
+  run.training.step();
+  run.training.step();
+  const model::Checkpoint teacher = run.training.teacher();
+  EXPECT_FALSE(teacher.config.has_head());
+  engine::TensorFile file;
+  file.path = "teacher";
+  file.tensors = teacher.tensors;
+  model::CheckpointOptions options;
+  options.heads = teacher.config.num_heads;
+  EXPECT_EQ(model::load_checkpoint_from(file, options).config, teacher.config);
+}
+
+TEST(Pretraining, WhatDoesNotFitIsAnError) {
+  PretrainOptions options = small_options();
+  options.accumulate = 3;
+  EXPECT_ERROR(SmallRun run(options), "--batch", "4", "multiple of 3");
+  options = small_options();
+  options.crops.local = {20, 24};
+  EXPECT_ERROR(SmallRun run(options), "20x24", "patch size 8");
+  options = small_options();
+  options.warmup_epochs = 5;
+  EXPECT_ERROR(SmallRun run(options), "--warmup-epochs", "5", "4");
+  SmallRun run(small_options());
+  RunState state = run.training.state();
+  state.tensors.erase("centre");
+  EXPECT_ERROR(run.training.restore(state, "RUN"), "RUN", "centre");
+  state = run.training.state();
+  state.metadata["batch"] = "8";
+  EXPECT_ERROR(run.training.restore(state, "RUN"), "RUN", "batch of 8", "4");
+}
+
+TEST(Pretraining, CollapseIsCalledByItsName) {
+  EXPECT_NE(collapse_warning(std::log(64.), 64).find("ln(out_dim)"), std::string::npos);
+  EXPECT_NE(collapse_warning(1e-6, 64).find("near 0"), std::string::npos);
+  EXPECT_EQ(collapse_warning(.5 * std::log(64.), 64), "");
+}
+
+/// The reference values of SPEC section 4 (2502 steps an epoch, batch 512).
+TEST(Pretraining, SchedulesAreTheOfficialOnes) {
+  PretrainOptions options;
+  options.batch = 512;
+  const DinoSchedules schedules(options, 2502);
+  double rate = 0;
+  for (index_t step = 0; step < 2502; ++step) rate += schedules.at(step).learning_rate;
+  EXPECT_NEAR(rate / 2502, 4.99820136696111e-05, 1e-12);
+  double decay = 0;
+  for (index_t step = 49 * 2502; step < 50 * 2502; ++step) decay += schedules.at(step).weight_decay;
+  EXPECT_NEAR(decay / 2502, .2171716692678112, 1e-12);
+  EXPECT_TRUE(schedules.at(2501).freeze_last_layer);
+  EXPECT_FALSE(schedules.at(2502).freeze_last_layer);
+}
+
+}  // namespace
+}  // namespace vitsnna::train

@@ -1,0 +1,106 @@
+// DINO's recipe over a set of images, a step at a time: schedules, loader and learner together.
+// SPEC section 4.
+//
+//   Pretraining run(queue, communicator, options, backbone, dataset, reader);
+//   if (resumed) run.restore(*checkpoints.newest(problems));
+//   while (run.done() < run.steps()) { DinoReport report = run.step(); ... }
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "model/checkpoint.h"
+#include "train/augment/recipe.h"
+#include "train/data/loader.h"
+#include "train/dino/learner_state.h"
+#include "train/parallel/communicator.h"
+#include "train/run/checkpoint_store.h"
+#include "train/schedules.h"
+
+namespace vitsnna::train {
+
+struct PretrainOptions {
+  index_t epochs = 100;
+  index_t batch = 64;            ///< images of a step, those of all ranks and parts together
+  index_t accumulate = 1;        ///< parts in which a rank takes its share
+  double learning_rate = .0005;  ///< of a batch of 256; a batch of another size scales it
+  double final_learning_rate = 1e-6;
+  index_t warmup_epochs = 10;
+  double weight_decay = .04, final_weight_decay = .4;
+  double teacher_momentum = .996;  ///< rising to 1
+  TemperatureSchedule teacher_temperature;
+  index_t freeze_last_layer_epochs = 1;
+  DinoOptions learner;
+  DinoHeadConfig head;  ///< in_features is the backbone's
+  DinoCrops crops;
+  std::uint64_t seed = 0;  ///< of the head, the order of images and the crops
+  kernels::DType precision = kernels::DType::f32;
+  int decode_threads = 2;
+  double max_bad = .01;
+  CacheKind cache = CacheKind::none;
+  std::filesystem::path cache_folder;
+  std::function<void(const std::string&)> report_bad;
+};
+
+/// What the schedules say, by step.
+class DinoSchedules {
+ public:
+  /// Throws Error where the warm-up is longer than the run.
+  DinoSchedules(const PretrainOptions& options, index_t steps_per_epoch);
+  DinoStep at(index_t step) const;
+  index_t steps() const { return learning_rate_.steps; }
+  index_t steps_per_epoch() const { return steps_per_epoch_; }
+
+ private:
+  index_t steps_per_epoch_;
+  CosineSchedule learning_rate_, weight_decay_, teacher_momentum_;
+  TemperatureSchedule teacher_temperature_;
+  index_t freeze_epochs_;
+};
+
+/// A sentence where the teacher's entropy says that it has collapsed, onto the uniform distribution
+/// (above 99.9% of ln(out_dim)) or onto one dimension (below 0.1%); empty where it has not.
+std::string collapse_warning(double teacher_entropy, index_t out_dim);
+
+class Pretraining {
+ public:
+  /// Starts at step 0 from the backbone's tensors; a classification head among them is left out.
+  /// What is passed by reference outlives the run. Throws Error naming the option that does not
+  /// fit: a batch that ranks and parts do not divide, crops that are no multiples of the patch
+  /// size.
+  Pretraining(engine::Queue& queue, Communicator& communicator, const PretrainOptions& options,
+              const model::Checkpoint& backbone, const Dataset& dataset, ImageReader reader);
+
+  index_t steps() const { return schedules_.steps(); }
+  index_t steps_per_epoch() const { return schedules_.steps_per_epoch(); }
+  index_t done() const { return done_; }
+  /// Of the step that step() takes next.
+  DinoStep schedule() const { return schedules_.at(done_); }
+
+  /// One step. A report that is not finite has moved nothing: the run ends there, and last_inputs()
+  /// says on what. `stop` asks all ranks to stop.
+  DinoReport step(bool stop = false);
+
+  /// Everything that a run needs to go on from here bit for bit.
+  RunState state() const;
+  /// Throws Error naming `where` and what does not fit.
+  void restore(const RunState& state, const std::string& where);
+
+  /// The teacher as a model without a head, under the names that timm and `vitsnna` read.
+  model::Checkpoint teacher() const;
+  /// The normalised crops of the last part: global (2 images, 3, H, W) and local.
+  Tensors last_inputs() const;
+  LoaderStatistics data() const { return loader_.statistics(); }
+
+ private:
+  engine::Queue& queue_;
+  PretrainOptions options_;
+  model::Checkpoint model_;  ///< the backbone, without tensors
+  DinoLearner learner_;
+  Loader loader_;
+  DinoSchedules schedules_;
+  index_t done_ = 0;
+  std::vector<CropGroup> last_groups_;
+};
+
+}  // namespace vitsnna::train
