@@ -11,6 +11,7 @@ void add_convert(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_attention(CLI::App& app);
+void add_pretrain(CLI::App& app);
 
 /// What `vitsnna --version` prints: version, commit, compiler, parts, devices.
 std::string version_text();

@@ -26,7 +26,7 @@ std::string help_command(const CLI::App& app) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Explains what a Vision Transformer saw when it decided.", "vitsnna");
+  CLI::App app("Explains what a Vision Transformer saw when it decided, and trains one.", "vitsnna");
   app.set_version_flag("--version", version_text, "Version, build and devices, then exit");
   app.set_config("--config", "", "Read options from a TOML file, one [section] a command")
       ->type_name("FILE");
@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
   add_predict(app);
   add_explain(app);
   add_attention(app);
+  add_pretrain(app);
 
   try {
     app.parse(argc, argv);

@@ -39,7 +39,9 @@ inline std::ostream& operator<<(std::ostream& stream, const Outcome& outcome) {
 /// and says so where it had to do without.
 inline std::vector<std::string> on_the_cpu(std::vector<std::string> arguments) {
   const auto is = [&](const char* command) { return arguments.front() == command; };
-  if (arguments.empty() || !(is("explain") || is("predict") || is("attention"))) return arguments;
+  if (arguments.empty() || !(is("explain") || is("predict") || is("attention") || is("pretrain"))) {
+    return arguments;
+  }
   if (std::find(arguments.begin(), arguments.end(), "--device") == arguments.end()) {
     arguments.insert(arguments.begin() + 1, {"--device", "cpu"});
   }

@@ -1,0 +1,236 @@
+// The declarations of `pretrain`'s options, and their resolved values by name.
+#include "cli/pretrain_options.h"
+
+#include <fmt/format.h>
+
+#include "cli/errors.h"
+#include "cli/session.h"
+#include "explain/input_geometry.h"
+
+namespace vitsnna::cli {
+namespace {
+
+constexpr const char* kRecipe = "Recipe";
+constexpr const char* kHead = "Head";
+constexpr const char* kCrops = "Crops";
+constexpr const char* kKeeping = "Run folder";
+constexpr double kLargest = 1e12;
+constexpr index_t kMany = index_t{1} << 40;
+
+train::Extent parse_extent(const std::string& option, const std::string& text) {
+  explain::SizeOptions parsed;
+  try {
+    explain::parse_size(text, parsed);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("{}: {}", option, error.what()));
+  }
+  if (!parsed.size) throw UsageError(fmt::format("{}: '{}' given, HxW wanted", option, text));
+  return *parsed.size;
+}
+
+void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
+  const auto whole = [&](const char* name, index_t& value, const char* help, index_t least) {
+    whole_between(
+        app.add_option(name, value, help)->type_name("N")->group(kRecipe)->capture_default_str(),
+        least, kMany);
+  };
+  const auto number = [&](const char* name, double& value, const char* help, double least,
+                          double most = kLargest) {
+    finite_between(
+        app.add_option(name, value, help)->type_name("X")->group(kRecipe)->capture_default_str(),
+        least, most);
+  };
+  whole("--epochs", options.epochs, "Passes over the images", 1);
+  whole("--batch", options.batch, "Images of a step, over all processes", 1);
+  whole("--accumulate", options.accumulate, "Parts in which a process takes its share", 1);
+  number("--lr", options.learning_rate, "Learning rate of a batch of 256; others scale it", 0);
+  number("--final-lr", options.final_learning_rate, "At the end of its cosine", 0);
+  whole("--warmup-epochs", options.warmup_epochs, "In which the learning rate rises from 0", 0);
+  number("--weight-decay", options.weight_decay, "At the start", 0);
+  number("--final-weight-decay", options.final_weight_decay, "At the end of its cosine", 0);
+  number("--teacher-momentum", options.teacher_momentum, "At the start; 1 at the end", 0, 1);
+  number("--teacher-temp", options.teacher_temperature.base, "After its warm-up", 1e-3);
+  number("--warmup-teacher-temp", options.teacher_temperature.warmup, "At the start", 1e-3);
+  whole("--warmup-teacher-temp-epochs", options.teacher_temperature.warmup_epochs,
+        "From the one to the other", 0);
+  whole("--freeze-last-layer", options.freeze_last_layer_epochs,
+        "Epochs in which the head's last layer stands still", 0);
+  finite_between(
+      app.add_option("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any")
+          ->type_name("X")
+          ->group(kRecipe)
+          ->capture_default_str(),
+      0, kLargest);
+  app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
+      ->type_name("N")
+      ->group(kRecipe)
+      ->capture_default_str();
+}
+
+void declare_head_and_crops(CLI::App& app, PretrainArguments& arguments) {
+  train::DinoHeadConfig& head = arguments.options.head;
+  const auto whole = [&](const char* name, index_t& value, const char* help, const char* group) {
+    whole_between(
+        app.add_option(name, value, help)->type_name("N")->group(group)->capture_default_str(), 1,
+        index_t{1} << 24);
+  };
+  whole("--out-dim", head.out_dim, "Dimensions that student and teacher agree on", kHead);
+  whole("--hidden", head.hidden, "Width of the head's hidden layers", kHead);
+  whole("--bottleneck", head.bottleneck, "Width before the last layer", kHead);
+  app.add_option("--norm-last-layer", head.norm_last_layer, "Rows of the last layer keep length 1")
+      ->type_name("BOOL")
+      ->group(kHead)
+      ->capture_default_str();
+  app.add_option("--global-size", arguments.global_size, "Of the two global crops")
+      ->type_name("HxW")
+      ->group(kCrops)
+      ->capture_default_str();
+  app.add_option("--local-size", arguments.local_size, "Of the local crops")
+      ->type_name("HxW")
+      ->group(kCrops)
+      ->capture_default_str();
+  whole_between(app.add_option("--local-crops", arguments.options.crops.locals, "Of every image")
+                    ->type_name("N")
+                    ->group(kCrops)
+                    ->capture_default_str(),
+                0, 64);
+}
+
+}  // namespace
+
+void declare(CLI::App& app, PretrainArguments& arguments) {
+  app.add_option("--data", arguments.data,
+                 "A folder of images, or KIND:PATH with KIND folder, bdd100k, bdd-oia, snna or csv")
+      ->required()
+      ->type_name("PATH");
+  app.add_option("--split", arguments.split,
+                 "train, val or test (default: train where there are "
+                 "splits)")
+      ->type_name("NAME");
+  app.add_option("--output,-o", arguments.output, "The run's folder")->required()->type_name("DIR");
+  app.add_option("--model", arguments.model,
+                 "Weights to start from: a checkpoint, or random:SEED (default: random)")
+      ->type_name("FILE");
+  choices(
+      app.add_option("--arch", arguments.architecture, "Of random weights")->capture_default_str(),
+      {"vit_tiny", "vit_small", "vit_base"});
+  whole_between(app.add_option("--patch-size", arguments.patch_size, "Of random weights")
+                    ->type_name("N")
+                    ->capture_default_str(),
+                1, 64);
+  declare_recipe(app, arguments.options);
+  declare_head_and_crops(app, arguments);
+  app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
+      ->group(kKeeping);
+  const auto whole = [&](const char* name, index_t& value, const char* help) {
+    whole_between(
+        app.add_option(name, value, help)->type_name("N")->group(kKeeping)->capture_default_str(),
+        1, kMany);
+  };
+  whole("--checkpoint-every", arguments.checkpoint_every, "Steps from one checkpoint to the next");
+  whole("--keep", arguments.keep, "Checkpoints that stay");
+  whole("--log-every", arguments.log_every, "Steps from one line on the terminal to the next");
+  choices(app.add_option("--cache", arguments.cache, "Where decoded images are kept")
+              ->capture_default_str()
+              ->group(kKeeping),
+          {"none", "ram", "disk"});
+  app.add_option("--cache-folder", arguments.cache_folder, "Of --cache disk")
+      ->type_name("DIR")
+      ->group(kKeeping);
+  whole_between(
+      app.add_option("--decode-threads", arguments.options.decode_threads, "That read images")
+          ->type_name("N")
+          ->group(kKeeping)
+          ->capture_default_str(),
+      1, 256);
+  finite_between(app.add_option("--max-bad", arguments.options.max_bad,
+                                "Share of the images that may be unreadable")
+                     ->type_name("X")
+                     ->group(kKeeping)
+                     ->capture_default_str(),
+                 0, 1);
+  declare(app, arguments.run);
+}
+
+void resolve(PretrainArguments& arguments) {
+  train::PretrainOptions& options = arguments.options;
+  options.crops.global = parse_extent("--global-size", arguments.global_size);
+  options.crops.local = parse_extent("--local-size", arguments.local_size);
+  options.precision =
+      arguments.run.precision == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+  options.cache = arguments.cache == "ram"    ? train::CacheKind::ram
+                  : arguments.cache == "disk" ? train::CacheKind::disk
+                                              : train::CacheKind::none;
+  if (arguments.cache == "disk" && arguments.cache_folder.empty()) {
+    throw UsageError("--cache disk: --cache-folder is wanted");
+  }
+  options.cache_folder = arguments.cache_folder;
+}
+
+model::VitConfig new_backbone(const PretrainArguments& arguments) {
+  model::VitConfig config;
+  config.embed_dim = arguments.architecture == "vit_tiny"    ? 192
+                     : arguments.architecture == "vit_small" ? 384
+                                                             : 768;
+  config.depth = 12;
+  config.num_heads = config.embed_dim / 64;
+  config.patch_size = arguments.patch_size;
+  config.mlp_hidden = 4 * config.embed_dim;
+  config.trained_grid_height = arguments.options.crops.global.height / config.patch_size;
+  config.trained_grid_width = arguments.options.crops.global.width / config.patch_size;
+  return config;
+}
+
+train::RunConfig run_config(const PretrainArguments& arguments) {
+  const train::PretrainOptions& o = arguments.options;
+  train::RunConfig config = {{"command", std::string("pretrain")},
+                             {"data", arguments.data},
+                             {"split", arguments.split},
+                             {"model", arguments.model},
+                             {"epochs", o.epochs},
+                             {"batch", o.batch},
+                             {"accumulate", o.accumulate},
+                             {"lr", o.learning_rate},
+                             {"final_lr", o.final_learning_rate},
+                             {"warmup_epochs", o.warmup_epochs},
+                             {"weight_decay", o.weight_decay},
+                             {"final_weight_decay", o.final_weight_decay},
+                             {"teacher_momentum", o.teacher_momentum},
+                             {"teacher_temp", o.teacher_temperature.base},
+                             {"warmup_teacher_temp", o.teacher_temperature.warmup},
+                             {"warmup_teacher_temp_epochs", o.teacher_temperature.warmup_epochs},
+                             {"freeze_last_layer", o.freeze_last_layer_epochs},
+                             {"clip", static_cast<double>(o.learner.clip)},
+                             {"seed", static_cast<std::int64_t>(o.seed)},
+                             {"out_dim", o.head.out_dim},
+                             {"hidden", o.head.hidden},
+                             {"bottleneck", o.head.bottleneck},
+                             {"norm_last_layer", o.head.norm_last_layer},
+                             {"global_size", arguments.global_size},
+                             {"local_size", arguments.local_size},
+                             {"local_crops", static_cast<std::int64_t>(o.crops.locals)},
+                             {"precision", arguments.run.precision},
+                             {"checkpoint_every", arguments.checkpoint_every},
+                             {"keep", arguments.keep},
+                             {"log_every", arguments.log_every},
+                             {"cache", arguments.cache},
+                             {"cache_folder", arguments.cache_folder},
+                             {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
+                             {"max_bad", o.max_bad},
+                             {"device", arguments.run.device},
+                             {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
+  if (parse_random_model(arguments.model)) {
+    config["arch"] = arguments.architecture;
+    config["patch_size"] = arguments.patch_size;
+  }
+  return config;
+}
+
+const std::set<std::string>& may_change_on_resume() {
+  static const std::set<std::string> names = {
+      "data",         "accumulate", "checkpoint_every", "keep",           "log_every", "cache",
+      "cache_folder", "device",     "threads",          "decode_threads", "max_bad"};
+  return names;
+}
+
+}  // namespace vitsnna::cli

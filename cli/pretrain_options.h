@@ -1,0 +1,38 @@
+// The options of `pretrain`, and what of them config.json keeps.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "cli/options.h"
+#include "train/dino/pretraining.h"
+#include "train/run/run_config.h"
+
+namespace vitsnna::cli {
+
+struct PretrainArguments {
+  std::string data, split, output;
+  std::string model = "random";
+  std::string architecture = "vit_small";
+  index_t patch_size = 8;
+  std::string global_size = "224x224", local_size = "96x96";
+  bool resume = false;
+  index_t checkpoint_every = 500, keep = 3, log_every = 10;
+  std::string cache = "none", cache_folder;
+  train::PretrainOptions options;
+  RunArguments run;
+};
+
+void declare(CLI::App& app, PretrainArguments& arguments);
+/// Fills `options` from the texts. Throws UsageError naming the option.
+void resolve(PretrainArguments& arguments);
+
+/// The ViT that --arch and --patch-size name, for global crops.
+model::VitConfig new_backbone(const PretrainArguments& arguments);
+
+/// Every option by its name, resolved.
+train::RunConfig run_config(const PretrainArguments& arguments);
+/// Options that a resumed run may give anew: where data lie, how fast and how often.
+const std::set<std::string>& may_change_on_resume();
+
+}  // namespace vitsnna::cli

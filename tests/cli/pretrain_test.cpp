@@ -1,0 +1,229 @@
+// `pretrain`: a folder of images becomes a backbone, and whatever ends a run, it goes on to the
+// same weights.
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "engine/io/safetensors.h"
+#include "tests/cli/cli_fixture.h"
+
+namespace vitsnna::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class CliPretrain : public CliTest {
+ protected:
+  void SetUp() override {
+    CliTest::SetUp();
+    fs::create_directories(file("images/deeper"));
+    for (int k = 0; k < 8; ++k) {
+      const std::string name = (k % 2 ? "images/" : "images/deeper/") + std::to_string(k) + ".png";
+      write_bytes(file(name), encode(".png", gradient_image(50 + 3 * k, 80 - 2 * k)));
+    }
+  }
+
+  /// A run of 24 steps, a checkpoint every 2; `more` are options with a value, or flags.
+  std::vector<std::string> arguments(const std::string& run,
+                                     const std::vector<std::string>& more = {}) const {
+    std::map<std::string, std::string> options = {{"--data", file("images")},
+                                                  {"--output", file(run)},
+                                                  {"--model", file("model.safetensors")},
+                                                  {"--epochs", "12"},
+                                                  {"--batch", "4"},
+                                                  {"--warmup-epochs", "2"},
+                                                  {"--lr", "0.01"},
+                                                  {"--out-dim", "32"},
+                                                  {"--hidden", "32"},
+                                                  {"--bottleneck", "16"},
+                                                  {"--global-size", "48x48"},
+                                                  {"--local-size", "24x24"},
+                                                  {"--local-crops", "2"},
+                                                  {"--checkpoint-every", "2"},
+                                                  {"--threads", "1"},
+                                                  {"--decode-threads", "1"}};
+    std::vector<std::string> all = {"pretrain"};
+    for (std::size_t k = 0; k < more.size(); ++k) {
+      if (k + 1 < more.size() && !more[k + 1].starts_with("--")) {
+        options[more[k]] = more[k + 1];
+        ++k;
+      } else {
+        all.push_back(more[k]);
+      }
+    }
+    for (const auto& [name, value] : options) all.insert(all.end(), {name, value});
+    return all;
+  }
+  Outcome pretrain(const std::string& run, const std::vector<std::string>& more = {}) const {
+    return run_binary(arguments(run, more));
+  }
+  std::string last_checkpoint(const std::string& run, int steps = 24) const {
+    return read_bytes(file(fmt::format("{}/checkpoints/step-{:09d}.safetensors", run, steps)));
+  }
+  std::vector<json> metrics(const std::string& run) const {
+    std::vector<json> lines;
+    std::istringstream text(read_bytes(file(run + "/metrics.jsonl")));
+    for (std::string line; std::getline(text, line);) lines.push_back(json::parse(line));
+    return lines;
+  }
+};
+
+TEST_F(CliPretrain, AFolderOfImagesBecomesABackbone) {
+  const Outcome outcome = pretrain("run");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  EXPECT_NE(outcome.err.find("8 images"), std::string::npos) << outcome;
+  EXPECT_NE(outcome.err.find("step 20/24"), std::string::npos) << outcome;
+  const std::vector<json> lines = metrics("run");
+  ASSERT_EQ(lines.size(), 24u);
+  for (const char* name : {"loss", "teacher_entropy", "kl", "gradient_norm", "centre_norm",
+                           "learning_rate", "weight_decay", "teacher_momentum"}) {
+    EXPECT_TRUE(lines[23].at(name).is_number()) << name;
+  }
+  EXPECT_EQ(lines[23].at("step"), 24);
+  EXPECT_EQ(json::parse(read_bytes(file("run/config.json"))).at("batch"), 4);
+  // Three checkpoints are kept, and no half-written file.
+  EXPECT_EQ(names_in(file("run/checkpoints")),
+            (std::vector<std::string>{"step-000000020.safetensors", "step-000000022.safetensors",
+                                      "step-000000024.safetensors"}));
+  const Outcome info = run_binary({"info", "--json", file("run/teacher.safetensors")});
+  EXPECT_EQ(info.exit_code, 0) << info;
+  const model::Checkpoint teacher = model::load_checkpoint(file("run/teacher.safetensors"));
+  EXPECT_FALSE(teacher.config.has_head());
+  EXPECT_EQ(teacher.config.num_heads, small_config().num_heads);
+}
+
+TEST_F(CliPretrain, KilledTwentyTimesItComesToTheSameWeights) {
+  ASSERT_EQ(pretrain("whole").exit_code, 0);
+  std::mt19937 generator(1);
+  std::uniform_int_distribution<int> milliseconds(5, 150);
+  int killed = 0;
+  for (int k = 0; k < 20; ++k) {
+    Running running(on_the_cpu(arguments("broken", {"--resume"})));
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds(generator)));
+    running.send(SIGKILL);
+    const Outcome outcome = running.wait();
+    killed += outcome.signal == SIGKILL ? 1 : 0;
+    if (outcome.signal == 0) {
+      ASSERT_EQ(outcome.exit_code, 0) << outcome;
+    }
+  }
+  EXPECT_GT(killed, 0);
+  const Outcome last = pretrain("broken", {"--resume"});
+  ASSERT_EQ(last.exit_code, 0) << last;
+  EXPECT_TRUE(last_checkpoint("broken") == last_checkpoint("whole"));
+  EXPECT_TRUE(read_bytes(file("broken/teacher.safetensors")) ==
+              read_bytes(file("whole/teacher.safetensors")));
+  EXPECT_TRUE(metrics("broken") == metrics("whole"));
+  EXPECT_EQ(names_in(file("broken")), names_in(file("whole")));  // nothing half written is left
+  EXPECT_EQ(names_in(file("broken/checkpoints")), names_in(file("whole/checkpoints")));
+}
+
+TEST_F(CliPretrain, ASignalSavesAndStops) {
+  // Long enough that it is still going on when the first checkpoint has been seen.
+  const std::vector<std::string> longer = {"--epochs", "60", "--checkpoint-every", "20"};
+  std::vector<std::string> resume = longer;
+  resume.push_back("--resume");
+  ASSERT_EQ(pretrain("whole", longer).exit_code, 0);
+  for (const int signal : {SIGTERM, SIGUSR1}) {
+    fs::remove_all(file("stopped"));
+    Running running(on_the_cpu(arguments("stopped", longer)));
+    while (!fs::exists(file("stopped/checkpoints/step-000000020.safetensors")) &&
+           !running.ended()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ASSERT_FALSE(running.ended());
+    running.send(signal);
+    const Outcome outcome = running.wait();
+    EXPECT_EQ(outcome.exit_code, 0) << outcome;
+    EXPECT_NE(outcome.out.find("stopped by a signal"), std::string::npos) << outcome;
+    const Outcome resumed = pretrain("stopped", resume);
+    ASSERT_EQ(resumed.exit_code, 0) << resumed;
+    EXPECT_TRUE(last_checkpoint("stopped", 120) == last_checkpoint("whole", 120));
+  }
+}
+
+TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
+  ASSERT_EQ(pretrain("run").exit_code, 0);
+  fs::remove(file("run/checkpoints/step-000000024.safetensors"));
+  const std::string before = read_bytes(file("run/checkpoints/step-000000022.safetensors"));
+  // Room for the teacher alone.
+  const auto teacher = static_cast<int>(fs::file_size(file("run/teacher.safetensors")));
+  const int blocks = 2 * teacher / 512;
+  ASSERT_GT(before.size(), std::size_t(512) * static_cast<std::size_t>(blocks));
+  const Outcome outcome = Running(on_the_cpu(arguments("run", {"--resume"})), blocks).wait();
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("step-000000024.safetensors"), std::string::npos) << outcome;
+  EXPECT_TRUE(read_bytes(file("run/checkpoints/step-000000022.safetensors")) == before);
+  EXPECT_FALSE(fs::exists(file("run/checkpoints/step-000000024.safetensors")));
+  EXPECT_EQ(pretrain("run", {"--resume"}).exit_code, 0);
+}
+
+TEST_F(CliPretrain, ANumberThatIsNotFiniteEndsTheRunAndLeavesItsInputs) {
+  const Outcome outcome = pretrain("run", {"--lr", "1e10", "--warmup-epochs", "0", "--quiet"});
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("not finite"), std::string::npos) << outcome;
+  std::string failed;
+  for (const std::string& name : names_in(file("run"))) {
+    if (name.starts_with("failed-step-")) failed = name;
+  }
+  ASSERT_FALSE(failed.empty()) << outcome;
+  EXPECT_NE(outcome.err.find(failed), std::string::npos) << outcome;
+  const engine::TensorFile inputs = engine::read_safetensors(file("run/" + failed));
+  EXPECT_EQ(inputs.at("global").shape, (std::vector<std::int64_t>{8, 3, 48, 48}));
+  EXPECT_EQ(inputs.at("local").shape, (std::vector<std::int64_t>{8, 3, 24, 24}));
+  EXPECT_TRUE(inputs.tensors.contains("student/backbone.cls_token"));
+}
+
+TEST_F(CliPretrain, JsonIsOneObject) {
+  const Outcome outcome = pretrain("run", {"--epochs", "2", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  EXPECT_EQ(json::parse(outcome.out),
+            (json{{"steps_done", 4}, {"steps", 4}, {"teacher", file("run/teacher.safetensors")}}));
+}
+
+TEST_F(CliPretrain, WhatCannotBeIsSaidAndNothingIsWritten) {
+  const auto refused = [&](const std::vector<std::string>& more, int code,
+                           const std::vector<std::string>& texts) {
+    const Outcome outcome = pretrain("run", more);
+    EXPECT_EQ(outcome.exit_code, code) << outcome;
+    for (const std::string& text : texts) {
+      EXPECT_NE(outcome.err.find(text), std::string::npos) << text << "\n" << outcome;
+    }
+    EXPECT_FALSE(fs::exists(file("run")));
+  };
+  refused({"--data", file("nowhere")}, 1, {"nowhere"});
+  refused({"--data", file("model.safetensors")}, 1, {"model.safetensors"});
+  refused({"--model", file("none.safetensors")}, 1, {"none.safetensors"});
+  refused({"--batch", "16"}, 1, {"16", "8"});
+  refused({"--accumulate", "3"}, 1, {"--batch", "multiple of 3"});
+  refused({"--local-size", "20x24"}, 1, {"20x24", "patch size"});
+  refused({"--local-size", "twenty"}, 2, {"--local-size", "twenty"});
+  refused({"--warmup-epochs", "13"}, 1, {"--warmup-epochs", "13", "12"});
+  refused({"--teacher-momentum", "1.5"}, 2, {"--teacher-momentum"});
+}
+
+TEST_F(CliPretrain, ARunGoesOnWithItsOwnOptionsAlone) {
+  ASSERT_EQ(pretrain("run", {"--epochs", "2"}).exit_code, 0);
+  Outcome outcome = pretrain("run", {"--epochs", "2"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("--resume"), std::string::npos) << outcome;
+  outcome = pretrain("run", {"--epochs", "2", "--resume", "--lr", "0.02"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("lr"), std::string::npos) << outcome;
+  EXPECT_NE(outcome.err.find("0.02"), std::string::npos) << outcome;
+  fs::create_directories(file("street"));
+  write_bytes(file("street/note.txt"), "mine");
+  outcome = pretrain("street");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("neither empty nor a run"), std::string::npos) << outcome;
+}
+
+}  // namespace
+}  // namespace vitsnna::test
