@@ -125,6 +125,16 @@ TEST_F(CliPretrain, KilledTwentyTimesItComesToTheSameWeights) {
   EXPECT_EQ(names_in(file("broken/checkpoints")), names_in(file("whole/checkpoints")));
 }
 
+TEST_F(CliPretrain, GoingOnFromAnyCheckpointLeavesEveryLineOfTheMetrics) {
+  ASSERT_EQ(pretrain("run").exit_code, 0);
+  const std::string bytes = read_bytes(file("run/metrics.jsonl"));
+  ASSERT_EQ(pretrain("run", {"--resume"}).exit_code, 0);  // nothing is left to do
+  EXPECT_EQ(read_bytes(file("run/metrics.jsonl")), bytes);
+  fs::remove(file("run/checkpoints/step-000000024.safetensors"));  // as if killed after step 22
+  ASSERT_EQ(pretrain("run", {"--resume"}).exit_code, 0);
+  EXPECT_EQ(read_bytes(file("run/metrics.jsonl")), bytes);
+}
+
 TEST_F(CliPretrain, ASignalSavesAndStops) {
   // Long enough that it is still going on when the first checkpoint has been seen.
   const std::vector<std::string> longer = {"--epochs", "60", "--checkpoint-every", "20"};

@@ -97,19 +97,21 @@ TEST(MetricsLog, AResumedRunWritesWhatAnUnbrokenOneWould) {
   const auto file = folder.path() / "metrics.jsonl";
   {
     train::MetricsLog log(file, 0);
-    for (train::index_t step = 0; step < 4; ++step) {
-      log.append(step, {{"loss", 1. / (1. + static_cast<double>(step))}});
+    for (train::index_t step = 1; step <= 4; ++step) {
+      log.append(step, {{"loss", 1. / static_cast<double>(step)}});
     }
   }
   const std::string unbroken = text_of_file(file);
-  std::ofstream(file, std::ios::app) << "{\"step\":4,\"lo";  // cut short
+  std::ofstream(file, std::ios::app) << "{\"step\":5,\"lo";  // cut short
   train::MetricsLog log(file, 2);
-  log.append(2, {{"loss", 1. / 3}});
-  log.append(3, {{"loss", .25}});
+  log.append(3, {{"loss", 1. / 3}});
+  log.append(4, {{"loss", .25}});
   EXPECT_EQ(text_of_file(file), unbroken);
-  log.append(4, {{"loss", std::nan("")}});
-  EXPECT_NE(text_of_file(file).find("{\"loss\":null,\"step\":4}\n"), std::string::npos);
-  std::ofstream(file) << "{\"step\":0}\nhello\n";
+  train::MetricsLog(file, 4);  // of a run that is done: nothing is lost
+  EXPECT_EQ(text_of_file(file), unbroken);
+  log.append(5, {{"loss", std::nan("")}});
+  EXPECT_NE(text_of_file(file).find("{\"loss\":null,\"step\":5}\n"), std::string::npos);
+  std::ofstream(file) << "{\"step\":1}\nhello\n";
   EXPECT_ERROR(train::MetricsLog(file, 1), "line 2");
 }
 

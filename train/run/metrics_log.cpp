@@ -14,8 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-/// The lines of steps before `steps`.
-std::string kept_lines(const std::filesystem::path& file, index_t steps) {
+/// The lines of the steps that are done.
+std::string kept_lines(const std::filesystem::path& file, index_t steps_done) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw Error(file.string() + ": cannot be read");
   std::string kept, line;
@@ -26,15 +26,15 @@ std::string kept_lines(const std::filesystem::path& file, index_t steps) {
       throw Error(file.string() + ": line " + std::to_string(number) +
                   " is not a JSON object with a step");
     }
-    if (object["step"].get<index_t>() < steps) kept += line + '\n';
+    if (object["step"].get<index_t>() <= steps_done) kept += line + '\n';
   }
   return kept;
 }
 
 }  // namespace
 
-MetricsLog::MetricsLog(std::filesystem::path file, index_t steps) : file_(std::move(file)) {
-  engine::write_file(file_, std::filesystem::exists(file_) ? kept_lines(file_, steps) : "");
+MetricsLog::MetricsLog(std::filesystem::path file, index_t steps_done) : file_(std::move(file)) {
+  engine::write_file(file_, std::filesystem::exists(file_) ? kept_lines(file_, steps_done) : "");
 }
 
 void MetricsLog::append(index_t step, const std::map<std::string, double>& values) {

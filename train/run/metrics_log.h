@@ -1,4 +1,5 @@
-// metrics.jsonl: one JSON object a line, appended as a run goes on, in step order.
+// metrics.jsonl: one JSON object a line, appended as a run goes on, in step order. Step n is the
+// n-th: the first is 1, and after it one step is done.
 #pragma once
 
 #include <filesystem>
@@ -13,10 +14,11 @@ using kernels::index_t;
 
 class MetricsLog {
  public:
-  /// Opens the file for a run that continues after `steps` steps: lines of later steps, and one
-  /// that a crash cut short, are dropped, so that a resumed run writes what an unbroken one would.
+  /// Opens the file for a run that goes on when `steps_done` steps are done: lines of later steps,
+  /// and one that a crash cut short, are dropped, so that a resumed run writes what an unbroken one
+  /// would.
   /// Throws Error naming the file and the line where an earlier line is not what append() writes.
-  MetricsLog(std::filesystem::path file, index_t steps);
+  MetricsLog(std::filesystem::path file, index_t steps_done);
 
   /// Adds {"step": step, name: value, ..} and hands it to the system. A value that is not finite is
   /// null. Throws Error naming the file where it cannot be written.
