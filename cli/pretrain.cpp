@@ -23,11 +23,24 @@
 #include "train/dino/pretraining.h"
 #include "train/parallel/connect.h"
 #include "train/run/metrics_log.h"
+#include "train/run/training_curve.h"
 
 namespace vitsnna::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+const std::vector<train::CurvePanel>& curve_panels() {
+  static const std::vector<train::CurvePanel> panels = {
+      {"loss and teacher entropy", {"loss", "teacher_entropy"}},
+      {"KL(teacher | student)", {"kl"}},
+      {"gradient norm", {"gradient_norm"}},
+      {"centre norm", {"centre_norm"}},
+      {"learning rate", {"learning_rate"}},
+      {"weight decay", {"weight_decay"}},
+      {"teacher momentum", {"teacher_momentum"}}};
+  return panels;
+}
 
 /// Of one run: what is printed, logged and kept. Only rank 0 writes.
 class RunFolder {
@@ -89,6 +102,9 @@ class RunFolder {
     // The teacher first: killed in between, the run comes by here again.
     model::save_checkpoint(path_ / "teacher.safetensors", run.teacher());
     checkpoints_->save(state);
+    if (log_) {
+      train::draw_training_curve(path_ / "metrics.jsonl", path_ / "curve.png", curve_panels());
+    }
   }
 
   /// Saves what made the numbers of a step not finite, and says so.

@@ -88,6 +88,7 @@ TEST_F(CliPretrain, AFolderOfImagesBecomesABackbone) {
   }
   EXPECT_EQ(lines[23].at("step"), 24);
   EXPECT_EQ(json::parse(read_bytes(file("run/config.json"))).at("batch"), 4);
+  EXPECT_EQ(read_bytes(file("run/curve.png")).substr(1, 3), "PNG");
   // Three checkpoints are kept, and no half-written file.
   EXPECT_EQ(names_in(file("run/checkpoints")),
             (std::vector<std::string>{"step-000000020.safetensors", "step-000000022.safetensors",
