@@ -1,0 +1,136 @@
+// One pass over the set in its own order, each rank a share of it.
+#include "train/evaluation/features.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "engine/ledger.h"
+#include "model/forward.h"
+#include "train/data/loader.h"
+
+namespace vitsnna::train {
+namespace {
+
+/// Passes over batches of at most `batch` images, in memory planned once.
+class FeaturePass {
+ public:
+  FeaturePass(engine::Queue& queue, const model::Vit& vit, engine::Extent size, index_t batch)
+      : queue_(queue), vit_(vit), size_(size), arena_(engine::Arena::planning()) {
+    engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
+    {
+      const engine::LedgerScope scope(queue_, &ledger);
+      run(nullptr, batch, nullptr);
+    }
+    queue_.reserve_scratch(ledger.scratch_bytes());
+    arena_ = engine::Arena(&queue_.backend(), arena_.peak());
+  }
+
+  index_t width() const { return vit_.config().head_blocks * vit_.config().embed_dim; }
+
+  /// `pixels`: (images, 3, height, width) on the device; `features`: (images, width()) on the host,
+  /// or null while planning.
+  void run(const float* pixels, index_t images, float* features) {
+    const engine::ArenaScope scope(arena_);
+    const model::PassContext context{vit_, queue_, arena_};
+    const model::GridEmbedding grid = model::embed_grid(context, size_.height, size_.width);
+    model::ForwardInput input;
+    input.images.image = pixels;
+    input.images.image_stride = vit_.config().channels * size_.area();
+    input.images.height = size_.height;
+    input.images.width = size_.width;
+    const model::ForwardPass pass = model::forward(context, grid, input, images, {});
+    if (features == nullptr) return;
+    queue_.download(features, pass.features.data, images * width() * 4);
+    queue_.synchronize();
+  }
+
+ private:
+  engine::Queue& queue_;
+  const model::Vit& vit_;
+  engine::Extent size_;
+  engine::Arena arena_;
+};
+
+LoaderOptions loader_options(const FeatureOptions& options, const Communicator& communicator,
+                             const model::ModelMetadata& metadata) {
+  LoaderOptions loader;
+  loader.crops = {evaluation_recipe(options.size)};
+  loader.batch = options.batch;
+  loader.rank = communicator.rank();
+  loader.ranks = communicator.size();
+  loader.shuffle = false;
+  loader.drop_last = false;
+  loader.threads = options.decode_threads;
+  // No scaled decoding: features are those of a picture that `predict` reads.
+  loader.max_bad = options.max_bad;
+  loader.report = options.report_bad;
+  loader.mean = metadata.mean;
+  loader.deviation = metadata.deviation;
+  return loader;
+}
+
+using RowsByIndex = std::map<index_t, std::vector<float>>;
+
+/// Adds the rows that all ranks have found.
+void exchange(Communicator& communicator, index_t width, RowsByIndex& rows) {
+  std::vector<std::byte> bytes;
+  for (const auto& [index, row] : rows) {
+    const auto* number = reinterpret_cast<const std::byte*>(&index);
+    bytes.insert(bytes.end(), number, number + sizeof index);
+    const auto* values = reinterpret_cast<const std::byte*>(row.data());
+    bytes.insert(bytes.end(), values, values + 4 * row.size());
+  }
+  for (const std::vector<std::byte>& received : communicator.gather(bytes)) {
+    const std::byte* at = received.data();
+    while (at != received.data() + received.size()) {
+      index_t index = 0;
+      std::memcpy(&index, at, sizeof index);
+      std::vector<float> row(static_cast<std::size_t>(width));
+      std::memcpy(row.data(), at + sizeof index, 4 * row.size());
+      at += sizeof index + 4 * row.size();
+      rows.emplace(index, std::move(row));
+    }
+  }
+}
+
+}  // namespace
+
+ImageFeatures cls_features(engine::Queue& queue, Communicator& communicator, const model::Vit& vit,
+                           const Dataset& dataset, const ImageReader& reader,
+                           const FeatureOptions& options) {
+  FeaturePass pass(queue, vit, options.size, options.batch);
+  Loader loader(dataset, loader_options(options, communicator, vit.metadata()), reader, queue);
+  RowsByIndex
+      rows;  // an unreadable image's place is taken by its neighbour, which then comes twice
+  std::vector<float> features(static_cast<std::size_t>(options.batch * pass.width()));
+  for (index_t step = 0; step < loader.steps_per_epoch(); ++step) {
+    const Batch batch = loader.next();
+    if (batch.size() == 0) continue;
+    pass.run(batch.groups.front().pixels.f32(), batch.size(), features.data());
+    for (index_t k = 0; k < batch.size(); ++k) {
+      const auto row = features.begin() + k * pass.width();
+      rows.emplace(batch.indices[static_cast<std::size_t>(k)],
+                   std::vector<float>(row, row + pass.width()));
+    }
+    if (options.progress) {
+      options.progress(std::min((step + 1) * options.batch * communicator.size(), dataset.size()),
+                       dataset.size());
+    }
+  }
+  if (communicator.size() > 1) exchange(communicator, pass.width(), rows);
+
+  ImageFeatures result;
+  result.items = static_cast<index_t>(rows.size());
+  result.width = pass.width();
+  result.labels = dataset.label_count();
+  for (const auto& [index, row] : rows) {
+    result.indices.push_back(index);
+    result.features.insert(result.features.end(), row.begin(), row.end());
+    const float* targets = dataset.labels_of(index);
+    result.targets.insert(result.targets.end(), targets, targets + result.labels);
+  }
+  return result;
+}
+
+}  // namespace vitsnna::train
