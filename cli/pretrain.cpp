@@ -12,18 +12,17 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_text.h"
+#include "cli/neighbour_watch.h"
 #include "cli/pretrain_options.h"
+#include "cli/run_folder.h"
 #include "cli/session.h"
 #include "cli/stop_request.h"
 #include "engine/io/safetensors.h"
-#include "engine/io/sha256.h"
 #include "train/data/image_files.h"
 #include "train/data/sources/sources.h"
 #include "train/data/summary.h"
 #include "train/dino/pretraining.h"
 #include "train/parallel/connect.h"
-#include "train/run/metrics_log.h"
-#include "train/run/training_curve.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -36,119 +35,39 @@ const std::vector<train::CurvePanel>& curve_panels() {
       {"KL(teacher | student)", {"kl"}},
       {"gradient norm", {"gradient_norm"}},
       {"centre norm", {"centre_norm"}},
+      {"mean AUC of nearest neighbours", {"knn_auc"}},
       {"learning rate", {"learning_rate"}},
       {"weight decay", {"weight_decay"}},
       {"teacher momentum", {"teacher_momentum"}}};
   return panels;
 }
 
-/// Of one run: what is printed, logged and kept. Only rank 0 writes.
-class RunFolder {
- public:
-  RunFolder(const PretrainArguments& arguments, const train::RunConfig& config,
-            train::Communicator& ranks, const Console& console)
-      : path_(arguments.output), ranks_(ranks), console_(console) {
-    const fs::path file = path_ / "config.json";
-    const bool is_run = fs::exists(file);
-    if (is_run && arguments.resume) {
-      train::require_same(file, train::read_run_config(file), config, may_change_on_resume());
-    } else if (is_run || has_entries()) {
-      throw Error(fmt::format("{}: is {}", arguments.output,
-                              is_run ? "a run already, --resume goes on with it"
-                                     : "neither empty nor a run, an empty folder is wanted"));
-    }
-    ranks_.barrier();  // all have looked before one writes
-    if (ranks_.rank() == 0 && !is_run) {
-      fs::create_directories(path_);
-      train::write_run_config(file, config);
-    }
-    ranks_.barrier();
-    checkpoints_ = std::make_unique<train::CheckpointStore>(path_ / "checkpoints", arguments.keep);
-    if (ranks_.rank() == 0) {
-      remove_unfinished(path_);
-      remove_unfinished(path_ / "checkpoints");
-    }
-  }
+RunFolder::Options folder_options(const PretrainArguments& arguments) {
+  RunFolder::Options options;
+  options.path = arguments.output;
+  options.resume = arguments.resume;
+  options.keep = arguments.keep;
+  options.may_change = may_change_on_resume();
+  options.curve = curve_panels();
+  return options;
+}
 
-  /// Goes on from the newest whole checkpoint; from the start where there is none.
-  void resume(train::Pretraining& run) {
-    std::vector<std::string> problems;
-    const auto newest = checkpoints_->newest(problems);
-    for (const std::string& problem : problems) console_.warn(problem);
-    train::require_equal_ranks(ranks_, "the newest checkpoint's step",
-                               std::to_string(newest ? newest->steps : 0));
-    if (newest) run.restore(*newest, checkpoints_->files().back().string());
-    console_.note(fmt::format("{}: going on after step {}", path_.string(), run.done()));
-  }
-
-  void open_log(index_t steps) {
-    if (ranks_.rank() == 0) {
-      log_ = std::make_unique<train::MetricsLog>(path_ / "metrics.jsonl", steps);
-    }
-  }
-
-  void log(index_t step, const std::map<std::string, double>& values) {
-    if (log_) log_->append(step, values);
-  }
-
-  void save(const train::Pretraining& run) {
-    const train::RunState state = run.state();
-    if (ranks_.size() > 1) {
-      std::string digests;
-      for (const auto& [name, tensor] : state.tensors) digests += engine::sha256(tensor.bytes);
-      train::require_equal_ranks(ranks_, "the SHA-256 of its tensors", digests);
-    }
-    if (ranks_.rank() != 0) return;
-    // The teacher first: killed in between, the run comes by here again.
-    model::save_checkpoint(path_ / "teacher.safetensors", run.teacher());
-    checkpoints_->save(state);
-    if (log_) {
-      train::draw_training_curve(path_ / "metrics.jsonl", path_ / "curve.png", curve_panels());
-    }
-  }
-
-  /// Saves what made the numbers of a step not finite, and says so.
-  [[noreturn]] void fail(const train::Pretraining& run, const train::DinoReport& report) {
-    const fs::path file =
-        path_ / fmt::format("failed-step-{:09d}.rank{}.safetensors", run.done(), ranks_.rank());
-    train::RunState state = run.state();
-    train::Tensors tensors = std::move(state.tensors);
-    tensors.merge(run.last_inputs());
-    engine::write_safetensors(file, tensors, {{"step", std::to_string(run.done())}});
-    throw Error(fmt::format(
-        "step {}: the {} not finite{}; weights and inputs of the step are in {}, "
-        "the last checkpoint is whole",
-        run.done(), std::isfinite(report.loss) ? "gradients are" : "loss is",
-        report.non_finite_rank > 0 ? fmt::format(" on rank {}", report.non_finite_rank) : "",
-        file.string()));
-  }
-
- private:
-  /// Hidden ones aside: what a killed process left half written is one.
-  bool has_entries() const {
-    std::error_code none;
-    for (const auto& entry : fs::directory_iterator(path_, none)) {
-      if (!entry.path().filename().string().starts_with(".")) return true;
-    }
-    return false;
-  }
-
-  /// What a killed process was writing (engine/io/atomic_file.h): as large as a checkpoint.
-  static void remove_unfinished(const fs::path& folder) {
-    std::vector<fs::path> unfinished;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with(".") && name.ends_with(".tmp")) unfinished.push_back(entry.path());
-    }
-    for (const fs::path& file : unfinished) fs::remove(file);
-  }
-
-  fs::path path_;
-  train::Communicator& ranks_;
-  const Console& console_;
-  std::unique_ptr<train::CheckpointStore> checkpoints_;
-  std::unique_ptr<train::MetricsLog> log_;
-};
+/// Saves what made the numbers of a step not finite, and says so.
+[[noreturn]] void fail(const fs::path& folder, int rank, const train::Pretraining& run,
+                       const train::DinoReport& report) {
+  const fs::path file =
+      folder / fmt::format("failed-step-{:09d}.rank{}.safetensors", run.done(), rank);
+  train::RunState state = run.state();
+  train::Tensors tensors = std::move(state.tensors);
+  tensors.merge(run.last_inputs());
+  engine::write_safetensors(file, tensors, {{"step", std::to_string(run.done())}});
+  throw Error(fmt::format(
+      "step {}: the {} not finite{}; weights and inputs of the step are in {}, "
+      "the last checkpoint is whole",
+      run.done(), std::isfinite(report.loss) ? "gradients are" : "loss is",
+      report.non_finite_rank > 0 ? fmt::format(" on rank {}", report.non_finite_rank) : "",
+      file.string()));
+}
 
 /// Time since the run's last report, as rates.
 class Speed {
@@ -183,58 +102,117 @@ std::string duration_text(double seconds) {
                     : fmt::format("{}:{:02d}:{:02d}", all / 3600, all / 60 % 60, all % 60);
 }
 
-/// `console` is silent on all ranks but the first.
-void train_until_done(const PretrainArguments& arguments, train::Pretraining& run,
-                      RunFolder& folder, const Console& console) {
-  folder.open_log(run.done());
-  if (run.done() == 0) folder.save(run);
-  Speed speed(run);
-  std::string warned;
-  while (run.done() < run.steps()) {
-    const train::DinoStep schedule = run.schedule();
-    const train::DinoReport report = run.step(stop_requested());
-    if (!report.finite) folder.fail(run, report);
-    const index_t step = run.done();
-    const bool last = step == run.steps() || report.stop;
-    folder.log(step, {{"loss", report.loss},
-                      {"teacher_entropy", report.teacher_entropy},
-                      {"kl", report.divergence},
-                      {"gradient_norm", report.gradient_norm},
-                      {"centre_norm", report.centre_norm},
-                      {"learning_rate", schedule.learning_rate},
-                      {"weight_decay", schedule.weight_decay},
-                      {"teacher_momentum", schedule.teacher_momentum}});
+/// A run in its folder, with what is printed, logged and kept of it. `console` is silent on all
+/// ranks but the first.
+class PretrainRun {
+ public:
+  PretrainRun(const PretrainArguments& arguments, train::Pretraining& run, RunFolder& folder,
+              NeighbourWatch* neighbours, int rank, const Console& console)
+      : arguments_(arguments),
+        run_(run),
+        folder_(folder),
+        neighbours_(neighbours),
+        rank_(rank),
+        console_(console) {}
+
+  void resume() {
+    if (const auto found = folder_.newest()) {
+      run_.restore(found->state, found->file);
+      if (neighbours_) neighbours_->restore(found->state);
+    }
+  }
+
+  void train_until_done() {
+    folder_.open_log(run_.done());
+    if (run_.done() == 0) {
+      if (neighbours_) folder_.log(0, evaluate());
+      save();
+    }
+    Speed speed(run_);
+    while (run_.done() < run_.steps()) {
+      if (!step(speed)) break;
+    }
+    const std::string teacher = (folder_.path() / "teacher.safetensors").string();
+    if (console_.json()) {
+      write_stdout(
+          json_text({{"steps_done", run_.done()}, {"steps", run_.steps()}, {"teacher", teacher}}));
+    }
+    if (run_.done() < run_.steps()) return;
+    console_.result(fmt::format("{} steps done: {}", run_.steps(), teacher));
+  }
+
+ private:
+  /// False: a signal asks to stop.
+  bool step(Speed& speed) {
+    const train::DinoStep schedule = run_.schedule();
+    const train::DinoReport report = run_.step(stop_requested());
+    if (!report.finite) fail(folder_.path(), rank_, run_, report);
+    const index_t step = run_.done();
+    const bool last = step == run_.steps() || report.stop;
+    std::map<std::string, double> values = {{"loss", report.loss},
+                                            {"teacher_entropy", report.teacher_entropy},
+                                            {"kl", report.divergence},
+                                            {"gradient_norm", report.gradient_norm},
+                                            {"centre_norm", report.centre_norm},
+                                            {"learning_rate", schedule.learning_rate},
+                                            {"weight_decay", schedule.weight_decay},
+                                            {"teacher_momentum", schedule.teacher_momentum}};
     const std::string warning =
-        train::collapse_warning(report.teacher_entropy, arguments.options.head.out_dim);
-    if (!warning.empty() && warned.empty()) {
-      console.warn(fmt::format("step {}: {}", step, warning));
+        train::collapse_warning(report.teacher_entropy, arguments_.options.head.out_dim);
+    if (!warning.empty() && warned_.empty()) {
+      console_.warn(fmt::format("step {}: {}", step, warning));
     }
-    warned = warning;
-    if (step % arguments.log_every == 0 || last) {
-      const auto [images, stall, left] = speed.take(arguments.options.batch);
-      console.note(fmt::format(
-          "step {}/{}  epoch {}  loss {:.4f}  entropy {:.4f}  kl {:.4f}  "
-          "gradient {:.3f}  centre {:.3f}  lr {:.2e}  {:.1f} images/s  "
-          "data stall {:.0f}%  ETA {}",
-          step, run.steps(), (step - 1) / run.steps_per_epoch(), report.loss,
-          report.teacher_entropy, report.divergence, report.gradient_norm, report.centre_norm,
-          schedule.learning_rate, images, 100 * stall, duration_text(left)));
+    warned_ = warning;
+    if (step % arguments_.log_every == 0 || last) print(report, schedule, speed);
+    if (neighbours_ && neighbours_->due(run_)) values.merge(evaluate());
+    folder_.log(step, values);
+    if (step % arguments_.checkpoint_every == 0 || last) save();
+    if (report.stop && step < run_.steps()) {
+      console_.result(fmt::format("stopped by a signal after step {} of {}; --resume goes on", step,
+                                  run_.steps()));
     }
-    if (step % arguments.checkpoint_every == 0 || last) folder.save(run);
-    if (report.stop && step < run.steps()) {
-      console.result(fmt::format("stopped by a signal after step {} of {}; --resume goes on", step,
-                                 run.steps()));
-      break;
-    }
+    return !report.stop;
   }
-  const std::string teacher = (fs::path(arguments.output) / "teacher.safetensors").string();
-  if (console.json()) {
-    write_stdout(
-        json_text({{"steps_done", run.done()}, {"steps", run.steps()}, {"teacher", teacher}}));
+
+  void print(const train::DinoReport& report, const train::DinoStep& schedule, Speed& speed) const {
+    const auto [images, stall, left] = speed.take(arguments_.options.batch);
+    console_.note(fmt::format(
+        "step {}/{}  epoch {}  loss {:.4f}  entropy {:.4f}  kl {:.4f}  "
+        "gradient {:.3f}  centre {:.3f}  lr {:.2e}  {:.1f} images/s  "
+        "data stall {:.0f}%  ETA {}",
+        run_.done(), run_.steps(), (run_.done() - 1) / run_.steps_per_epoch(), report.loss,
+        report.teacher_entropy, report.divergence, report.gradient_norm, report.centre_norm,
+        schedule.learning_rate, images, 100 * stall, duration_text(left)));
   }
-  if (run.done() < run.steps()) return;
-  console.result(fmt::format("{} steps done: {}", run.steps(), teacher));
-}
+
+  /// Nearest neighbours' scores of the teacher; it is kept where it is the best so far.
+  std::map<std::string, double> evaluate() {
+    const NeighbourWatch::Result result = neighbours_->measure(run_);
+    console_.note(fmt::format("step {}: nearest neighbours: {}", run_.done(), result.text));
+    if (result.is_best && folder_.writes()) {
+      model::save_checkpoint(folder_.path() / "best.safetensors", run_.teacher());
+    }
+    return result.values;
+  }
+
+  void save() {
+    // The teacher first: killed in between, the run comes by here again.
+    if (folder_.writes()) {
+      model::save_checkpoint(folder_.path() / "teacher.safetensors", run_.teacher());
+    }
+    train::RunState state = run_.state();
+    if (neighbours_) neighbours_->collect(state);
+    folder_.save(state);
+  }
+
+  const PretrainArguments& arguments_;
+  train::Pretraining& run_;
+  RunFolder& folder_;
+  NeighbourWatch* neighbours_;  ///< null: none
+  int rank_;
+  const Console& console_;
+  std::string warned_;
+};
 
 /// New weights as the teacher of a file would be: drawn on the device, read back.
 model::Checkpoint random_backbone(const PretrainArguments& arguments, engine::Queue& queue) {
@@ -263,8 +241,8 @@ void print_summary(const Console& console, const train::Dataset& dataset) {
   for (std::string line; std::getline(text, line);) console.note(line);
 }
 
-void pretrain(PretrainArguments arguments) {
-  resolve(arguments);
+void pretrain(const CLI::App& app, PretrainArguments arguments) {
+  resolve(app, arguments);
   const std::unique_ptr<train::Communicator> ranks = train::connect();
   train::run_guarded(*ranks, [&] {
     Verbosity verbosity = arguments.run.verbosity;
@@ -295,9 +273,13 @@ void pretrain(PretrainArguments arguments) {
     for (const auto& [name, value] : config) digest += name + "=" + train::text_of(value) + "\n";
     train::require_equal_ranks(*ranks, "the options", digest);
     train::Pretraining run(queue, *ranks, options, backbone, dataset, train::image_files());
-    RunFolder folder(arguments, config, *ranks, console);
-    if (arguments.resume) folder.resume(run);
-    train_until_done(arguments, run, folder, console);
+    const auto neighbours = arguments.knn_every > 0
+                                ? std::make_unique<NeighbourWatch>(arguments, queue, *ranks)
+                                : nullptr;
+    RunFolder folder(folder_options(arguments), config, *ranks, console);
+    PretrainRun kept(arguments, run, folder, neighbours.get(), ranks->rank(), console);
+    kept.resume();
+    kept.train_until_done();
   });
 }
 
@@ -308,7 +290,7 @@ void add_pretrain(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("pretrain", "Train a backbone without labels (DINO) on a set of images");
   declare(*command, *arguments);
-  command->callback([arguments] { pretrain(*arguments); });
+  command->callback([command, arguments] { pretrain(*command, *arguments); });
 }
 
 }  // namespace vitsnna::cli

@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kRecipe = "Recipe";
 constexpr const char* kHead = "Head";
 constexpr const char* kCrops = "Crops";
+constexpr const char* kWatching = "Evaluation";
 constexpr const char* kKeeping = "Run folder";
 constexpr double kLargest = 1e12;
 constexpr index_t kMany = index_t{1} << 40;
@@ -118,8 +119,28 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
                     ->type_name("N")
                     ->capture_default_str(),
                 1, 64);
+  choices(app.add_option("--recipe", arguments.recipe,
+                         "Values of options that are not given: DINO's, or the paper's (DINO's "
+                         "ImageNet weights by --model, batch 16, 200 epochs)")
+              ->group(kRecipe)
+              ->capture_default_str(),
+          {"dino", "paper"});
   declare_recipe(app, arguments.options);
   declare_head_and_crops(app, arguments);
+  whole_between(app.add_option("--knn-every", arguments.knn_every,
+                               "Epochs from one evaluation by 20 nearest neighbours to the next; "
+                               "0: none")
+                    ->type_name("N")
+                    ->group(kWatching)
+                    ->capture_default_str(),
+                0, kMany);
+  app.add_option("--knn-data", arguments.knn_data,
+                 "A labelled set with the splits train and val (default: --data)")
+      ->type_name("PATH")
+      ->group(kWatching);
+  app.add_option("--knn-size", arguments.knn_size, "Of its pictures (default: --global-size)")
+      ->type_name("HxW")
+      ->group(kWatching);
   app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
       ->group(kKeeping);
   const auto whole = [&](const char* name, index_t& value, const char* help) {
@@ -152,7 +173,23 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
   declare(app, arguments.run);
 }
 
-void resolve(PretrainArguments& arguments) {
+namespace {
+
+/// SPEC section 4 is the paper's recipe but for its start, batch and length (its appendix A.1).
+void apply_paper_recipe(const CLI::App& app, PretrainArguments& arguments) {
+  if (parse_random_model(arguments.model)) {
+    throw UsageError(
+        "--recipe paper: starts from DINO's ImageNet weights, --model FILE wanted "
+        "(dino_deitsmall8_pretrain.pth)");
+  }
+  if (app.count("--batch") == 0) arguments.options.batch = 16;
+  if (app.count("--epochs") == 0) arguments.options.epochs = 200;
+}
+
+}  // namespace
+
+void resolve(const CLI::App& app, PretrainArguments& arguments) {
+  if (arguments.recipe == "paper") apply_paper_recipe(app, arguments);
   train::PretrainOptions& options = arguments.options;
   options.crops.global = parse_extent("--global-size", arguments.global_size);
   options.crops.local = parse_extent("--local-size", arguments.local_size);
@@ -165,6 +202,16 @@ void resolve(PretrainArguments& arguments) {
     throw UsageError("--cache disk: --cache-folder is wanted");
   }
   options.cache_folder = arguments.cache_folder;
+  if (arguments.knn_every == 0 && (!arguments.knn_data.empty() || !arguments.knn_size.empty())) {
+    throw UsageError(fmt::format("{}: --knn-every is wanted",
+                                 arguments.knn_data.empty() ? "--knn-size" : "--knn-data"));
+  }
+  knn_size(arguments);
+}
+
+engine::Extent knn_size(const PretrainArguments& arguments) {
+  return arguments.knn_size.empty() ? arguments.options.crops.global
+                                    : parse_extent("--knn-size", arguments.knn_size);
 }
 
 model::VitConfig new_backbone(const PretrainArguments& arguments) {
@@ -209,6 +256,9 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
                              {"global_size", arguments.global_size},
                              {"local_size", arguments.local_size},
                              {"local_crops", static_cast<std::int64_t>(o.crops.locals)},
+                             {"knn_every", arguments.knn_every},
+                             {"knn_data", arguments.knn_data},
+                             {"knn_size", arguments.knn_size},
                              {"precision", arguments.run.precision},
                              {"checkpoint_every", arguments.checkpoint_every},
                              {"keep", arguments.keep},
@@ -228,8 +278,8 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
 
 const std::set<std::string>& may_change_on_resume() {
   static const std::set<std::string> names = {
-      "data",         "accumulate", "checkpoint_every", "keep",           "log_every", "cache",
-      "cache_folder", "device",     "threads",          "decode_threads", "max_bad"};
+      "data",  "knn_data",     "accumulate", "checkpoint_every", "keep",           "log_every",
+      "cache", "cache_folder", "device",     "threads",          "decode_threads", "max_bad"};
   return names;
 }
 

@@ -19,13 +19,20 @@ struct PretrainArguments {
   bool resume = false;
   index_t checkpoint_every = 500, keep = 3, log_every = 10;
   std::string cache = "none", cache_folder;
+  std::string recipe = "dino";
+  index_t knn_every = 0;  ///< epochs from one evaluation to the next; 0: none
+  std::string knn_data, knn_size;
   train::PretrainOptions options;
   RunArguments run;
 };
 
 void declare(CLI::App& app, PretrainArguments& arguments);
-/// Fills `options` from the texts. Throws UsageError naming the option.
-void resolve(PretrainArguments& arguments);
+/// Gives the options of --recipe that the command line leaves out their values; then fills
+/// `options` from the texts. Throws UsageError naming the option.
+void resolve(const CLI::App& app, PretrainArguments& arguments);
+
+/// Of the pictures that nearest neighbours are found among.
+engine::Extent knn_size(const PretrainArguments& arguments);
 
 /// The ViT that --arch and --patch-size name, for global crops.
 model::VitConfig new_backbone(const PretrainArguments& arguments);

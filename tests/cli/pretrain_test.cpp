@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -134,6 +135,84 @@ TEST_F(CliPretrain, GoingOnFromAnyCheckpointLeavesEveryLineOfTheMetrics) {
   fs::remove(file("run/checkpoints/step-000000024.safetensors"));  // as if killed after step 22
   ASSERT_EQ(pretrain("run", {"--resume"}).exit_code, 0);
   EXPECT_EQ(read_bytes(file("run/metrics.jsonl")), bytes);
+}
+
+class CliPretrainNeighbours : public CliPretrain {
+ protected:
+  /// Eight labelled pictures to vote and four to be voted on.
+  void SetUp() override {
+    CliPretrain::SetUp();
+    for (const auto& [split, count] : {std::pair("train", 8), std::pair("val", 4)}) {
+      fs::create_directories(file(std::string("labelled/") + split));
+      json labels = json::object();
+      for (int k = 0; k < count; ++k) {
+        const std::string name = std::to_string(k) + ".jpg";
+        write_bytes(file(fmt::format("labelled/{}/{}", split, name)),
+                    encode(".jpg", gradient_image(60 + k, 90 - 3 * k)));
+        labels[name] = {k % 2, 1 - k % 2, k < count / 2 ? 1 : 0, 1};
+      }
+      write_bytes(file(fmt::format("labelled/{}.json", split)), labels.dump());
+    }
+  }
+};
+
+TEST_F(CliPretrainNeighbours, ScoreTheTeacherEveryFewEpochsAndTheBestIsKept) {
+  const std::vector<std::string> more = {
+      "--knn-every", "5", "--knn-data", "snna:" + file("labelled"), "--knn-size", "48x64"};
+  const Outcome outcome = pretrain("run", more);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  EXPECT_NE(outcome.err.find("mean AUC"), std::string::npos) << outcome;
+  std::map<int, double> scores;
+  for (const json& line : metrics("run")) {
+    if (!line.contains("knn_auc")) continue;
+    scores[line.at("step").get<int>()] = line.at("knn_auc").get<double>();
+    EXPECT_TRUE(line.at("knn_auc_right").is_null());  // all are positive
+  }
+  ASSERT_EQ(scores.size(), 4u);  // untrained, after epochs 5 and 10, and at the end
+  EXPECT_TRUE(scores.contains(0) && scores.contains(10) && scores.contains(20) &&
+              scores.contains(24));
+  const model::Checkpoint best = model::load_checkpoint(file("run/best.safetensors"));
+  EXPECT_EQ(best.config.num_heads, small_config().num_heads);
+  // As if killed after step 22: everything comes out the same.
+  const std::string log = read_bytes(file("run/metrics.jsonl"));
+  const std::string kept = read_bytes(file("run/best.safetensors"));
+  const std::string last = last_checkpoint("run");
+  fs::remove(file("run/checkpoints/step-000000024.safetensors"));
+  std::vector<std::string> resume = more;
+  resume.push_back("--resume");
+  ASSERT_EQ(pretrain("run", resume).exit_code, 0);
+  EXPECT_EQ(read_bytes(file("run/metrics.jsonl")), log);
+  EXPECT_TRUE(read_bytes(file("run/best.safetensors")) == kept);
+  EXPECT_TRUE(last_checkpoint("run") == last);
+}
+
+TEST_F(CliPretrainNeighbours, WhatCannotVoteIsNamed) {
+  const auto refused = [&](const std::vector<std::string>& more, int code, const char* text) {
+    const Outcome outcome = pretrain("run", more);
+    EXPECT_EQ(outcome.exit_code, code) << outcome;
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome;
+    EXPECT_FALSE(fs::exists(file("run")));
+  };
+  refused({"--knn-every", "1"}, 1, "has no split train");
+  refused({"--knn-every", "1", "--knn-data", file("nowhere")}, 1, "nowhere");
+  refused({"--knn-data", "snna:" + file("labelled")}, 2, "--knn-every is wanted");
+  refused({"--knn-every", "1", "--knn-data", "snna:" + file("labelled"), "--knn-size", "9"}, 2,
+          "--knn-size");
+}
+
+TEST_F(CliPretrain, ThePapersRecipeSetsWhatIsNotGiven) {
+  Outcome outcome = pretrain("run", {"--recipe", "paper", "--model", "random"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome;
+  EXPECT_NE(outcome.err.find("--model"), std::string::npos) << outcome;
+  // Not run to its end: options are refused on --resume with the resolved value.
+  ASSERT_EQ(pretrain("run", {"--epochs", "2"}).exit_code, 0);
+  std::vector<std::string> all =
+      arguments("run", {"--epochs", "2", "--recipe", "paper", "--resume"});
+  const auto batch = std::find(all.begin(), all.end(), "--batch");
+  all.erase(batch, batch + 2);
+  outcome = run_binary(all);
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("16"), std::string::npos) << outcome;
 }
 
 TEST_F(CliPretrain, ASignalSavesAndStops) {

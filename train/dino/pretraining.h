@@ -86,6 +86,8 @@ class Pretraining {
   /// Throws Error naming `where` and what does not fit.
   void restore(const RunState& state, const std::string& where);
 
+  /// The teacher's backbone on the device, as of the last step.
+  const model::Vit& teacher_backbone() const { return learner_.teacher().backbone; }
   /// The teacher as a model without a head, under the names that timm and `vitsnna` read.
   model::Checkpoint teacher() const;
   /// The normalised crops of the last part: global (2 images, 3, H, W) and local.

@@ -38,10 +38,10 @@ class CheckpointStore {
 
   /// Files by number of steps, oldest first.
   std::vector<std::filesystem::path> files() const;
-
- private:
+  /// Where the state after so many steps is, or would be.
   std::filesystem::path file_of(index_t steps) const;
 
+ private:
   std::filesystem::path folder_;
   index_t keep_;
 };

@@ -1,0 +1,45 @@
+// `pretrain --knn-every`: how well the teacher's features separate the labels of a set, and which
+// teacher was the best.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "cli/pretrain_options.h"
+#include "train/evaluation/neighbour_score.h"
+#include "train/parallel/communicator.h"
+
+namespace vitsnna::cli {
+
+class NeighbourWatch {
+ public:
+  /// Opens the labelled set's splits train and val. Throws Error naming the option and what the set
+  /// lacks. What is passed by reference outlives this.
+  NeighbourWatch(const PretrainArguments& arguments, engine::Queue& queue,
+                 train::Communicator& ranks);
+
+  /// After every --knn-every epochs, and at the end.
+  bool due(const train::Pretraining& run) const;
+
+  struct Result {
+    std::map<std::string, double> values;  ///< knn_auc, their mean, and knn_auc_<label>
+    std::string text;                      ///< the same to be read
+    bool is_best = false;                  ///< of all that were measured in this run
+  };
+  Result measure(const train::Pretraining& run);
+
+  /// The best score so far, in a checkpoint's metadata.
+  void collect(train::RunState& state) const;
+  void restore(const train::RunState& state);
+
+ private:
+  train::ImageFeatures features(const train::Pretraining& run, const train::Dataset& set) const;
+
+  const PretrainArguments& arguments_;
+  engine::Queue& queue_;
+  train::Communicator& ranks_;
+  train::Dataset bank_, queries_;
+  double best_ = -1;
+};
+
+}  // namespace vitsnna::cli
