@@ -4,14 +4,13 @@
 #include <benchmark/benchmark.h>
 
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "bench/machine_peak.h"
+#include "bench/device_peaks.h"
 #include "bench/op_bench.h"
 #include "engine/graph_capture.h"
 #include "explain/explainer.h"
@@ -29,38 +28,6 @@ struct Case {
   double peak;  ///< FLOP/s of large products in `precision`, measured in this run
 };
 
-/// Seconds of work by the wall clock, waiting for the device before and after.
-class WallClock : public bench::DeviceClock {
- public:
-  explicit WallClock(engine::Queue& queue) : queue_(queue) {}
-  double seconds(const std::function<void()>& work) override {
-    queue_.synchronize();
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    queue_.synchronize();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-
- private:
-  engine::Queue& queue_;
-};
-
-/// FLOP/s of large products of a device in both types.
-std::array<double, 2> peaks_of(const engine::Device& device) {
-  engine::Queue queue(device);
-  if (device.kind == engine::Device::Kind::cpu) {
-    return {bench::peak_flops(DType::f32, queue.num_threads()),
-            bench::peak_flops(DType::bf16, queue.num_threads())};
-  }
-  WallClock clock(queue);
-  bench::Target target;
-  target.backend = &queue.backend();
-  target.queue = queue.raw();
-  target.clock = &clock;
-  return {bench::large_product(target, DType::f32, 8192),
-          bench::large_product(target, DType::bf16, 8192)};
-}
-
 /// The device with a table that cannot capture graphs: every explanation is launched op by op.
 engine::Device without_graphs(const engine::Device& device) {
   static kernels::Backend table;
@@ -69,14 +36,6 @@ engine::Device without_graphs(const engine::Device& device) {
   engine::Device eager = device;
   eager.backend = &table;
   return eager;
-}
-
-/// Bytes that the device has given out, to all its users; 0 where it does not say.
-double used_bytes(engine::Queue& queue) {
-  if (!queue.backend().memory_info) return 0;
-  index_t free_bytes = 0, total_bytes = 0;
-  queue.backend().memory_info(free_bytes, total_bytes);
-  return static_cast<double>(total_bytes - free_bytes);
 }
 
 model::VitConfig vit_small_patch8() {
@@ -102,7 +61,7 @@ std::vector<float> picture(index_t height, index_t width) {
 
 void explain_once_each(benchmark::State& state, const Case& one) {
   engine::Queue queue(one.device);
-  const double used_before = used_bytes(queue);
+  const double used_before = bench::used_bytes(queue);
   const model::Vit vit = model::Vit::random(queue, vit_small_patch8(), {}, 0, one.precision);
   explain::Explainer explainer(vit, queue);
   const std::vector<float> pixels = picture(one.height, one.width);
@@ -129,7 +88,7 @@ void explain_once_each(benchmark::State& state, const Case& one) {
     state.counters["MiB"] = static_cast<double>(why.device_bytes) / (1 << 20);
   }
   if (used_before > 0) {
-    state.counters["MiB_taken"] = (used_bytes(queue) - used_before) / (1 << 20);
+    state.counters["MiB_taken"] = (bench::used_bytes(queue) - used_before) / (1 << 20);
   }
   const auto runs = static_cast<double>(state.iterations());
   state.counters["images/s"] = benchmark::Counter(runs, benchmark::Counter::kIsRate);
@@ -202,7 +161,8 @@ int main(int count, char** arguments) {
     return no_device;
   }
   try {
-    const std::array<double, 2> peaks = peaks_of(device);
+    engine::Queue queue(device);
+    const std::array<double, 2> peaks = bench::peaks_of(queue);
     benchmark::AddCustomContext("device", device.description);
     benchmark::AddCustomContext("peak fp32 GFLOP/s", std::to_string(peaks[0] * 1e-9));
     benchmark::AddCustomContext("peak bf16 GFLOP/s", std::to_string(peaks[1] * 1e-9));
