@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -120,19 +121,26 @@ class ComputeAlone {
 template <class Step>
 json timed(const Arguments& arguments, engine::Queue& queue, engine::CountingLedger& ledger,
            const Step& step) {
-  std::vector<double> seconds;
+  std::vector<double> seconds, processor_seconds;
   double first_loss = 0;
   for (int k = 0; k < arguments.warm_up + arguments.steps; ++k) {
     const engine::LedgerScope scope(queue, k < arguments.warm_up ? nullptr : &ledger);
+    const std::clock_t processor_start = std::clock();
     const double start = now();
     const train::DinoReport report = step();
     queue.synchronize();
     seconds.push_back(now() - start);
+    processor_seconds.push_back(static_cast<double>(std::clock() - processor_start) /
+                                CLOCKS_PER_SEC);
     if (k == 0) first_loss = report.loss;
   }
-  const double middle = median({seconds.begin() + arguments.warm_up, seconds.end()});
+  const auto middle_of = [&](const std::vector<double>& values) {
+    return median({values.begin() + arguments.warm_up, values.end()});
+  };
+  const double middle = middle_of(seconds);
   json result = {{"seconds", middle},
                  {"images_per_second", static_cast<double>(arguments.batch) / middle},
+                 {"processor_seconds", middle_of(processor_seconds)},
                  {"all_seconds", seconds},
                  {"loss", first_loss}};
   return result;

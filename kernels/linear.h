@@ -12,10 +12,11 @@ namespace vitsnna::kernels {
 struct LinearWeight {
   const float* master = nullptr;
   const void* prepared = nullptr;
-  DType dtype = DType::f32;   ///< type in which the product reads the weight
-  bool transposed = false;    ///< true: the product is x W instead of x W^T (gradient of the input)
-  index_t out_features = 0;   ///< rows of `master`
-  index_t in_features = 0;    ///< columns of `master`
+  DType dtype = DType::f32;  ///< type in which the product reads the weight
+  bool transposed = false;   ///< true: the product is x W instead of x W^T (gradient of the input)
+  index_t out_features = 0;  ///< rows of `master`
+  index_t in_features = 0;   ///< columns of `master`
+  bool few_rows = false;     ///< x has so few rows that no copy in the same type pays
   index_t inner() const { return transposed ? out_features : in_features; }
   index_t outer() const { return transposed ? in_features : out_features; }
 };
@@ -43,16 +44,16 @@ enum class Epilogue : std::uint8_t {
 /// bits depend on that row, the weight and `rows`, never on `items` or the thread count.
 struct Linear {
   index_t items = 1;
-  index_t rows = 0;                ///< rows of each item
-  ConstMatrix input;               ///< (items, rows, weight.inner()), dtype == weight.dtype
+  index_t rows = 0;   ///< rows of each item
+  ConstMatrix input;  ///< (items, rows, weight.inner()), dtype == weight.dtype
   LinearWeight weight;
-  const float* bias = nullptr;     ///< (weight.outer()), or null
+  const float* bias = nullptr;  ///< (weight.outer()), or null
   Epilogue epilogue = Epilogue::none;
-  bool accumulate = false;         ///< add to `output`, which is then fp32 (residual stream)
-  Matrix output;                   ///< (items, rows, weight.outer()), fp32 or bf16
-  Matrix pre_activation;           ///< optional with `gelu`: x W^T + b is kept here, same extents
-  ConstMatrix auxiliary;           ///< with `gelu_backward`: (auxiliary_items, rows, outer)
-  index_t auxiliary_items = 0;     ///< item i reads auxiliary item i % auxiliary_items
+  bool accumulate = false;      ///< add to `output`, which is then fp32 (residual stream)
+  Matrix output;                ///< (items, rows, weight.outer()), fp32 or bf16
+  Matrix pre_activation;        ///< optional with `gelu`: x W^T + b is kept here, same extents
+  ConstMatrix auxiliary;        ///< with `gelu_backward`: (auxiliary_items, rows, outer)
+  index_t auxiliary_items = 0;  ///< item i reads auxiliary item i % auxiliary_items
 };
 inline const char* op_name(const Linear&) { return "linear"; }
 inline double flops(const Linear& a) {
@@ -74,8 +75,8 @@ struct LinearWeightGradient {
   index_t rows = 0;
   index_t out_features = 0;
   index_t in_features = 0;
-  ConstMatrix input;             ///< (items, rows, in_features), fp32 or bf16
-  ConstMatrix output_gradient;   ///< (items, rows, out_features), same dtype as `input`
+  ConstMatrix input;                 ///< (items, rows, in_features), fp32 or bf16
+  ConstMatrix output_gradient;       ///< (items, rows, out_features), same dtype as `input`
   float* weight_gradient = nullptr;  ///< (out_features, in_features)
   float* bias_gradient = nullptr;    ///< (out_features)
 };

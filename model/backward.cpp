@@ -65,6 +65,9 @@ class BackwardRun {
 
  private:
   void check() const {
+    if (!layers_.vit.runs_backward()) {
+      throw Error("backward: a model prepared for forward passes alone");
+    }
     if (layout_.items() != 1 && request_.gradients != 1) {
       throw Error("backward: " + std::to_string(layout_.items()) + " images with " +
                   std::to_string(request_.gradients) + " gradients each, one of them must be 1");

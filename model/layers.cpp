@@ -87,9 +87,11 @@ void Layers::mlp_hidden(const Tensor& input, const LinearLayer& fc1, const Tenso
 
 index_t Layers::mlp_slab(index_t units, index_t rows) const {
   // Enough rows for every thread, few enough that the hidden rows do not dominate the memory.
-  constexpr index_t kHiddenBytes = index_t{32} << 20;
+  // On a CPU they then also stay in its last cache between the layers.
+  const bool cpu = queue.device().kind == engine::Device::Kind::cpu;
+  const index_t hidden_bytes = index_t{cpu ? 8 : 32} << 20;
   const index_t unit_bytes = rows * config.mlp_hidden * kernels::size_of(vit.precision());
-  return std::clamp<index_t>(kHiddenBytes / unit_bytes, 1, units);
+  return std::clamp<index_t>(hidden_bytes / unit_bytes, 1, units);
 }
 
 }  // namespace vitsnna::model

@@ -87,12 +87,12 @@ Parameters::Parameters(Parameters&& other) noexcept
       data_(std::exchange(other.data_, nullptr)) {}
 
 VitWeights::VitWeights(engine::Queue& queue, const VitConfig& config, const Parameters& parameters,
-                       kernels::DType precision)
+                       kernels::DType precision, const WeightUse& use)
     : prepared_(queue.backend()) {
   const index_t d = config.embed_dim;
   const auto layer = [&](LinearLayer& linear, const float* weight, const float* bias, index_t out,
                          index_t in, kernels::DType dtype) {
-    prepared_.add(linear, weight, bias, out, in, dtype);
+    prepared_.add(linear, weight, bias, out, in, dtype, use);
   };
   const index_t patch_columns = config.channels * config.patch_size * config.patch_size;
   layer(patch_embedding, parameters.at("patch_embed.proj.weight"),

@@ -86,7 +86,7 @@ struct BlockWeights {
 class VitWeights {
  public:
   VitWeights(engine::Queue& queue, const VitConfig& config, const Parameters& parameters,
-             kernels::DType precision);
+             kernels::DType precision, const WeightUse& use = {});
   /// Repeats the preparation after the masters have changed.
   void prepare(engine::Queue& queue) { prepared_.prepare(queue); }
   index_t bytes() const { return prepared_.bytes(); }

@@ -17,20 +17,23 @@ PreparedWeights::PreparedWeights(PreparedWeights&& other) noexcept
     : backend_(other.backend_),
       memory_(std::exchange(other.memory_, nullptr)),
       bytes_(other.bytes_),
+      reads_masters_(other.reads_masters_),
       places_(std::move(other.places_)),
       preparations_(std::move(other.preparations_)) {}
 
 void PreparedWeights::add(LinearLayer& layer, const float* weight, const float* bias,
-                          index_t out_features, index_t in_features, kernels::DType dtype) {
-  layer.forward = {weight, nullptr, dtype, false, out_features, in_features};
-  layer.backward = {weight, nullptr, dtype, true, out_features, in_features};
+                          index_t out_features, index_t in_features, kernels::DType dtype,
+                          const WeightUse& use) {
+  layer.forward = {weight, nullptr, dtype, false, out_features, in_features, use.few_rows};
+  layer.backward = {weight, nullptr, dtype, true, out_features, in_features, use.few_rows};
   layer.bias = bias;
   place(layer.forward);
-  place(layer.backward);
+  if (use.backward) place(layer.backward);
 }
 
 void PreparedWeights::place(kernels::LinearWeight& weight) {
   const index_t bytes = backend_->linear_prepared_bytes(weight);
+  reads_masters_ = reads_masters_ || bytes == 0;
   if (bytes == 0) return;
   places_.emplace_back(&weight, bytes_);
   bytes_ += (bytes + kByteAlignment - 1) / kByteAlignment * kByteAlignment;

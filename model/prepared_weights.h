@@ -18,6 +18,12 @@ struct LinearLayer {
   const float* bias = nullptr;
 };
 
+/// What a layer's weight is for, so that nothing is kept beyond that.
+struct WeightUse {
+  bool backward = true;   ///< false: LinearLayer::backward is not prepared
+  bool few_rows = false;  ///< as of kernels::LinearWeight
+};
+
 class PreparedWeights {
  public:
   explicit PreparedWeights(const kernels::Backend& backend) : backend_(&backend) {}
@@ -28,13 +34,15 @@ class PreparedWeights {
   /// Sets up `layer`, which must stay where it is until allocate(): weight (out_features,
   /// in_features) and bias (out_features, or null) are the fp32 masters.
   void add(LinearLayer& layer, const float* weight, const float* bias, index_t out_features,
-           index_t in_features, kernels::DType dtype);
+           index_t in_features, kernels::DType dtype, const WeightUse& use = {});
   /// Allocates what add() found to be wanted and points the layers to it.
   void allocate();
 
   /// Fills the block from the masters; again after they have changed.
   void prepare(engine::Queue& queue) const;
   index_t bytes() const { return bytes_; }
+  /// Whether a product reads an fp32 master itself, so that it has to stay as it was prepared.
+  bool reads_masters() const { return reads_masters_; }
 
  private:
   void place(kernels::LinearWeight& weight);
@@ -42,6 +50,7 @@ class PreparedWeights {
   const kernels::Backend* backend_;
   void* memory_ = nullptr;
   index_t bytes_ = 0;
+  bool reads_masters_ = false;
   std::vector<std::pair<kernels::LinearWeight*, index_t>> places_;  ///< until allocate()
   std::vector<kernels::PrepareLinear> preparations_;
 };

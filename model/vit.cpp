@@ -55,17 +55,19 @@ void check(const VitConfig& config) {
 }  // namespace
 
 Vit::Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
-         DType precision)
+         DType precision, const WeightUse& use)
     : config_((check(config), config)),
       metadata_(metadata),
       precision_(precision),
+      runs_backward_(use.backward),
       device_(queue.device()),
       parameters_(queue, config),
-      weights_(queue, config, parameters_, precision) {}
+      weights_(queue, config, parameters_, precision, use) {}
 
 Vit::Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
-         const std::map<std::string, engine::HostTensor>& tensors, DType precision)
-    : Vit(queue, config, metadata, precision) {
+         const std::map<std::string, engine::HostTensor>& tensors, DType precision,
+         const WeightUse& use)
+    : Vit(queue, config, metadata, precision, use) {
   std::vector<float> values;
   for (const ParameterTable::Entry& entry : parameters_.table().entries()) {
     const auto found = tensors.find(entry.name);
@@ -85,7 +87,7 @@ Vit::Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& met
 
 Vit Vit::random(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
                 std::uint64_t seed, DType precision) {
-  Vit vit(queue, config, metadata, precision);
+  Vit vit(queue, config, metadata, precision, {});
   std::uint32_t position = 0;
   std::vector<float> values;
   for (const ParameterTable::Entry& entry : vit.parameters_.table().entries()) {

@@ -23,9 +23,11 @@ using engine::DType;
 class Vit {
  public:
   /// `tensors` by canonical name (model/parameters.h), fp32-convertible. `precision` is the type of
-  /// the products' operands; master weights, statistics, softmax and sums stay fp32.
+  /// the products' operands; master weights, statistics, softmax and sums stay fp32. Without
+  /// `use.backward` the model runs forward only, in less memory.
   Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
-      const std::map<std::string, engine::HostTensor>& tensors, DType precision);
+      const std::map<std::string, engine::HostTensor>& tensors, DType precision,
+      const WeightUse& use = {});
 
   /// Weights drawn from `seed` as DINO initialises them (truncated normal .02, zero biases).
   static Vit random(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
@@ -35,6 +37,7 @@ class Vit {
   const ModelMetadata& metadata() const { return metadata_; }
   DType precision() const { return precision_; }
   const engine::Device& device() const { return device_; }  ///< where the weights are
+  bool runs_backward() const { return runs_backward_; }
   const Parameters& parameters() const { return parameters_; }
   /// Prepares the products' operands again after an optimiser has changed the parameters.
   void refresh(engine::Queue& queue) { weights_.prepare(queue); }
@@ -43,12 +46,13 @@ class Vit {
   index_t weight_bytes() const;
 
  private:
-  Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata,
-      DType precision);
+  Vit(engine::Queue& queue, const VitConfig& config, const ModelMetadata& metadata, DType precision,
+      const WeightUse& use);
 
   VitConfig config_;
   ModelMetadata metadata_;
   DType precision_;
+  bool runs_backward_;
   engine::Device device_;
   Parameters parameters_;
   VitWeights weights_;

@@ -157,14 +157,15 @@ def main():
     torch.set_num_threads(arguments.threads)
     on_gpu = arguments.device == "cuda"
     trainer = Trainer(arguments)
-    seconds, losses = [], []
+    seconds, processor, losses = [], [], []
     for _ in range(arguments.warm_up + arguments.steps):
-        begin = time.perf_counter()
+        begin, processor_begin = time.perf_counter(), time.process_time()
         loss = trainer.step()
         losses.append(float(loss))  # waits for the device
         if on_gpu:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begin)
+        processor.append(time.process_time() - processor_begin)
     peak_mib = memory_mib("VmHWM")
     flops = None
     if arguments.flops:
@@ -177,6 +178,7 @@ def main():
         "program": "dino_torch", "device": arguments.device, "model": arguments.model,
         "batch": arguments.batch, "precision": arguments.precision, "compile": arguments.compile,
         "seconds": median, "images_per_second": arguments.batch / median,
+        "processor_seconds": statistics.median(processor[arguments.warm_up:]),
         "all_seconds": [round(s, 4) for s in seconds],
         "tflop": flops and flops * 1e-12, "loss": losses[0],
         "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,

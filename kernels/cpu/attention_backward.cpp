@@ -15,11 +15,13 @@ namespace {
 constexpr index_t most_queries = 256;
 constexpr index_t most_keys = 512;
 constexpr index_t most_shares = 2;  // of a head's key blocks
+constexpr index_t most_tasks = 32;  // of the items that are in hand at once, where there are many
 
 struct Plan {
   Blocks queries, keys;
   index_t shares;
-  // of the whole op; items run one after the other
+  index_t items_at_once;
+  // of the whole op, for the items in hand
   index_t row_dot, shift, partial, relevance = 0, slices, total;
   // of a thread's slice
   index_t query, key, value, output_gradient, scores, gradient, rounded_scores, rounded_gradient,
@@ -38,7 +40,10 @@ struct Plan {
   Plan(const Queue& queue, const AttentionBackward& a)
       : queries(a.shape.num_queries, most_queries),
         keys(a.shape.num_keys, most_keys),
-        shares(std::min(most_shares, keys.count)) {
+        shares(std::min(most_shares, keys.count)),
+        items_at_once(a.capture ? 1
+                                : std::clamp<index_t>(most_tasks / (a.shape.heads * shares), 1,
+                                                      a.shape.items)) {
     const AttentionShape& s = a.shape;
     const bool is_bf16 = a.query.dtype == DType::bf16;
     const index_t rows = keys.extent(0), columns = queries.padded(0);
@@ -68,9 +73,10 @@ struct Plan {
     slice = of_slice.bytes();
 
     ScratchPlan plan;
-    row_dot = plan.reserve(4 * a.gradients * s.heads * queries.total());
-    shift = plan.reserve(4 * s.heads * queries.total());
-    partial = plan.reserve(4 * s.heads * shares * a.gradients * queries.total() * s.head_dim);
+    const index_t rows_at_once = items_at_once * s.heads * queries.total();
+    row_dot = plan.reserve(4 * a.gradients * rows_at_once);
+    shift = plan.reserve(4 * rows_at_once);
+    partial = plan.reserve(4 * shares * a.gradients * rows_at_once * s.head_dim);
     if (a.capture) {
       relevance = plan.reserve(
           RelevanceSums::bytes(s.heads, queries.total(), s.num_keys, a.capture->num_chains));
@@ -92,15 +98,18 @@ struct Item {
   const Plan& plan;
   const RelevanceSums* relevance;
   index_t item;
+  index_t place;  ///< among the items in hand
   const VectorLoops& loops = vector_loops();
   const AttentionShape& shape = args.shape;
   const index_t head_dim = shape.head_dim;
   const bool is_bf16 = args.query.dtype == DType::bf16;
   const index_t padded_queries = plan.queries.total();
   const index_t partial_size = padded_queries * head_dim;  // of one head, share and gradient
-  float* const row_dot = scratch_at<float>(queue, plan.row_dot);
-  float* const shift = scratch_at<float>(queue, plan.shift);
-  float* const partial = scratch_at<float>(queue, plan.partial);
+  float* const row_dot = scratch_at<float>(queue, plan.row_dot) +
+                         place * args.gradients * shape.heads * padded_queries;
+  float* const shift = scratch_at<float>(queue, plan.shift) + place * shape.heads * padded_queries;
+  float* const partial = scratch_at<float>(queue, plan.partial) +
+                         place * shape.heads * plan.shares * args.gradients * partial_size;
 
   /// D_i = dO_i . O_i and the log-sum-exp in base 2, for one head.
   void prepare(index_t head) const {
@@ -221,14 +230,20 @@ void attention_backward(Queue& queue, const AttentionBackward& args) {
                               args.shape.num_keys, scratch_at<float>(queue, plan.relevance));
     relevance.prepare(queue);
   }
-  for (index_t i = 0; i < args.shape.items; ++i) {
-    const Item item{queue, args, plan, args.capture ? &relevance : nullptr, i};
-    parallel_for(queue, heads, [&](index_t head, int) { item.prepare(head); });
-    parallel_for(queue, heads * plan.shares, [&](index_t task, int thread) {
-      item.run(task / plan.shares, task % plan.shares, thread);
+  for (index_t first = 0; first < args.shape.items; first += plan.items_at_once) {
+    const index_t items = std::min(plan.items_at_once, args.shape.items - first);
+    const auto item = [&](index_t place) {
+      return Item{queue, args, plan, args.capture ? &relevance : nullptr, first + place, place};
+    };
+    parallel_for(queue, items * heads,
+                 [&](index_t task, int) { item(task / heads).prepare(task % heads); });
+    const index_t tasks = heads * plan.shares;
+    parallel_for(queue, items * tasks, [&](index_t task, int thread) {
+      item(task / tasks).run(task % tasks / plan.shares, task % plan.shares, thread);
     });
-    parallel_for(queue, heads * args.gradients, [&](index_t task, int) {
-      item.add_shares(task / args.gradients, task % args.gradients);
+    const index_t sums = heads * args.gradients;
+    parallel_for(queue, items * sums, [&](index_t task, int) {
+      item(task / sums).add_shares(task % sums / args.gradients, task % args.gradients);
     });
   }
   if (args.capture) relevance.finish();

@@ -66,6 +66,8 @@ WeightPanels::WeightPanels(const LinearWeight& of) : weight(of) {
   count = ceil_div(outer, width);
   if (weight.dtype == DType::f32 && weight.transposed) {
     layout = RightLayout::rows;  // x W: the master is (inner, outer) already
+  } else if (weight.dtype == DType::f32 && weight.few_rows) {
+    layout = RightLayout::columns;
   } else if (outer % 64 == 0 && can_pack_right(weight.dtype, weight.inner(), width)) {
     layout = RightLayout::packed;
     panel_bytes = round_up(packed_right_bytes(weight.dtype, weight.inner(), width), 64);

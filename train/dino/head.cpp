@@ -1,6 +1,7 @@
 // The head's launches.
 #include "train/dino/head.h"
 
+#include <algorithm>
 #include <string>
 
 namespace vitsnna::train {
@@ -18,14 +19,21 @@ Matrix rows(const Tensor& tensor) {
   return {tensor.data, tensor.dtype, tensor.shape[0] * columns, columns};
 }
 
+/// Columns first .. first + count - 1.
+Matrix columns(const Tensor& tensor, index_t first) {
+  Matrix matrix = rows(tensor);
+  matrix.data = static_cast<char*>(tensor.data) + first * kernels::size_of(tensor.dtype);
+  return matrix;
+}
+
 void linear(Queue& queue, const Tensor& input, const LinearLayer& layer, const Tensor& output,
-            const Tensor& pre_activation = {}) {
+            const Tensor& pre_activation = {}, index_t first_column = 0) {
   kernels::Linear args;
   args.rows = input.shape[0];
   args.input = rows(input);
   args.weight = layer.forward;
   args.bias = layer.bias;
-  args.output = rows(output);
+  args.output = columns(output, first_column);
   if (pre_activation) {
     args.epilogue = kernels::Epilogue::gelu;
     args.pre_activation = rows(pre_activation);
@@ -33,13 +41,16 @@ void linear(Queue& queue, const Tensor& input, const LinearLayer& layer, const T
   queue.backend().linear(queue.raw(), args);
 }
 
+/// From the gradient's columns first_column .. on; those after the first ones add.
 void linear_backward(Queue& queue, const Tensor& gradient, const LinearLayer& layer,
-                     const Tensor& input_gradient, const Tensor& pre_activation = {}) {
+                     const Tensor& input_gradient, const Tensor& pre_activation = {},
+                     index_t first_column = 0) {
   kernels::Linear args;
   args.rows = gradient.shape[0];
-  args.input = rows(gradient);
+  args.input = columns(gradient, first_column);
   args.weight = layer.backward;
   args.output = rows(input_gradient);
+  args.accumulate = first_column > 0;
   if (pre_activation) {
     args.epilogue = kernels::Epilogue::gelu_backward;
     args.auxiliary = rows(pre_activation);
@@ -48,14 +59,15 @@ void linear_backward(Queue& queue, const Tensor& gradient, const LinearLayer& la
   queue.backend().linear(queue.raw(), args);
 }
 
-void weight_gradient(Queue& queue, const Tensor& input, const Tensor& gradient, float* weight,
-                     float* bias) {
+void weight_gradient(Queue& queue, const Tensor& input, const Tensor& gradient,
+                     const LinearLayer& layer, float* weight, float* bias,
+                     index_t first_column = 0) {
   kernels::LinearWeightGradient args;
   args.rows = input.shape[0];
-  args.out_features = gradient.shape[1];
-  args.in_features = input.shape[1];
+  args.out_features = layer.forward.out_features;
+  args.in_features = layer.forward.in_features;
   args.input = rows(input);
-  args.output_gradient = rows(gradient);
+  args.output_gradient = columns(gradient, first_column);
   args.weight_gradient = weight;
   args.bias_gradient = bias;
   queue.backend().linear_weight_gradient(queue.raw(), args);
@@ -74,10 +86,28 @@ Tensor converted(Queue& queue, Arena& arena, const Tensor& tensor, DType dtype) 
   return copy;
 }
 
-model::ParameterTable last_layer_table(const DinoHeadConfig& config) {
+constexpr index_t kSliceRows = 8192;
+
+/// Whether products of this type read the last layer's fp32 weight itself.
+bool reads_last_weight(const kernels::Backend& backend, const DinoHeadConfig& config,
+                       DType precision, const model::WeightUse& use) {
+  model::PreparedWeights probe(backend);
+  LinearLayer layer;
+  probe.add(layer, nullptr, nullptr, std::min(config.out_dim, kSliceRows), config.bottleneck,
+            precision, use);
+  return probe.reads_masters();
+}
+
+model::ParameterTable last_layer_table(const DinoHeadConfig& config, bool whole) {
   model::ParameterTable table;
-  table.add("weight", {config.out_dim, config.bottleneck});
+  table.add("weight",
+            {whole ? config.out_dim : std::min(config.out_dim, kSliceRows), config.bottleneck});
   return table;
+}
+
+model::WeightUse last_layer_use(model::WeightUse use) {
+  use.few_rows = true;
+  return use;
 }
 
 std::string layer_name(int layer) { return "mlp." + std::to_string(2 * layer); }
@@ -96,32 +126,52 @@ model::ParameterTable head_table(const DinoHeadConfig& config) {
   return table;
 }
 
-DinoHead::DinoHead(Queue& queue, const DinoHeadConfig& config, DType precision)
+DinoHead::DinoHead(Queue& queue, const DinoHeadConfig& config, DType precision,
+                   const model::WeightUse& use)
     : config_(config),
       precision_(precision),
       parameters_(queue, head_table(config)),
-      last_weight_(queue, last_layer_table(config)),
+      keeps_last_weight_(
+          reads_last_weight(queue.backend(), config, precision, last_layer_use(use))),
+      last_weight_(queue, last_layer_table(config, keeps_last_weight_)),
       prepared_(queue.backend()) {
   for (int layer = 0; layer < 3; ++layer) {
     const auto& weight = parameters_.table().at(layer_name(layer) + ".weight");
     prepared_.add(mlp_[layer], parameters_.data() + weight.offset,
                   parameters_.at(layer_name(layer) + ".bias"), weight.shape[0], weight.shape[1],
-                  precision);
+                  precision, use);
   }
-  prepared_.add(last_, last_weight_.data(), nullptr, config.out_dim, config.bottleneck, precision);
   prepared_.allocate();
+  for (index_t first = 0; first < config.out_dim; first += kSliceRows) {
+    last_.push_back({first,
+                     std::min(kSliceRows, config.out_dim - first),
+                     {},
+                     model::PreparedWeights(queue.backend())});
+  }
+  for (Slice& slice : last_) {
+    slice.prepared.add(slice.layer, last_weight(slice), nullptr, slice.count, config.bottleneck,
+                       precision, last_layer_use(use));
+    slice.prepared.allocate();
+  }
+}
+
+float* DinoHead::last_weight(const Slice& slice) const {
+  return last_weight_.data() + (keeps_last_weight_ ? slice.first * config_.bottleneck : 0);
 }
 
 void DinoHead::refresh(Queue& queue) {
-  kernels::NormalizeRows args;
-  args.rows = config_.out_dim;
-  args.columns = config_.bottleneck;
-  args.input = parameters_.at("last_layer.weight_v");
-  args.length = parameters_.at("last_layer.weight_g");
-  args.epsilon = 0.f;  // torch's weight_norm divides by the length as it is
-  args.output = {last_weight_.data(), DType::f32, config_.out_dim * config_.bottleneck,
-                 config_.bottleneck};
-  queue.backend().normalize_rows(queue.raw(), args);
+  for (const Slice& slice : last_) {
+    kernels::NormalizeRows args;
+    args.rows = slice.count;
+    args.columns = config_.bottleneck;
+    args.input = parameters_.at("last_layer.weight_v") + slice.first * config_.bottleneck;
+    args.length = parameters_.at("last_layer.weight_g") + slice.first;
+    args.epsilon = 0.f;  // torch's weight_norm divides by the length as it is
+    args.output = {last_weight(slice), DType::f32, slice.count * config_.bottleneck,
+                   config_.bottleneck};
+    queue.backend().normalize_rows(queue.raw(), args);
+    slice.prepared.prepare(queue);
+  }
   prepared_.prepare(queue);
 }
 
@@ -147,8 +197,33 @@ DinoHeadPass DinoHead::forward(Queue& queue, Arena& arena, const Tensor& feature
   normalize.output = rows(pass.normalised);
   queue.backend().normalize_rows(queue.raw(), normalize);
   pass.logits = logits ? logits : arena.allocate(DType::f32, {items, config_.out_dim});
-  linear(queue, pass.normalised, last_, pass.logits);
+  for (const Slice& slice : last_) {
+    linear(queue, pass.normalised, slice.layer, pass.logits, {}, slice.first);
+  }
   return pass;
+}
+
+void DinoHead::last_layer_weight_gradient(Queue& queue, Arena& arena, const DinoHeadPass& pass,
+                                          const Tensor& logits_gradient, const Slice& slice,
+                                          const model::Parameters& gradients) const {
+  const engine::ArenaScope scope(arena);
+  const Tensor weight = arena.allocate(DType::f32, {slice.count, config_.bottleneck});
+  queue.zero(weight.data, weight.bytes());
+  weight_gradient(queue, pass.normalised, logits_gradient, slice.layer, weight.f32(), nullptr,
+                  slice.first);
+  const index_t offset = slice.first * config_.bottleneck;
+  kernels::NormalizeRowsBackward args;
+  args.rows = slice.count;
+  args.columns = config_.bottleneck;
+  args.input = parameters_.at("last_layer.weight_v") + offset;
+  args.length = parameters_.at("last_layer.weight_g") + slice.first;
+  args.epsilon = 0.f;
+  args.output_gradient = weight.f32();
+  args.input_gradient = gradients.at("last_layer.weight_v") + offset;
+  if (!config_.norm_last_layer) {
+    args.length_gradient = gradients.at("last_layer.weight_g") + slice.first;
+  }
+  queue.backend().normalize_rows_backward(queue.raw(), args);
 }
 
 Tensor DinoHead::backward(Queue& queue, Arena& arena, const DinoHeadPass& pass,
@@ -158,22 +233,11 @@ Tensor DinoHead::backward(Queue& queue, Arena& arena, const DinoHeadPass& pass,
   const engine::ArenaScope scope(arena);
   const Tensor logits = converted(queue, arena, logits_gradient, precision_);
 
-  const Tensor last = arena.allocate(DType::f32, {config_.out_dim, config_.bottleneck});
-  queue.zero(last.data, last.bytes());
-  weight_gradient(queue, pass.normalised, logits, last.f32(), nullptr);
-  kernels::NormalizeRowsBackward weight_norm;
-  weight_norm.rows = config_.out_dim;
-  weight_norm.columns = config_.bottleneck;
-  weight_norm.input = parameters_.at("last_layer.weight_v");
-  weight_norm.length = parameters_.at("last_layer.weight_g");
-  weight_norm.epsilon = 0.f;
-  weight_norm.output_gradient = last.f32();
-  weight_norm.input_gradient = gradients.at("last_layer.weight_v");
-  if (!config_.norm_last_layer) weight_norm.length_gradient = gradients.at("last_layer.weight_g");
-  queue.backend().normalize_rows_backward(queue.raw(), weight_norm);
-
   const Tensor normalised = arena.allocate(DType::f32, {items, config_.bottleneck});
-  linear_backward(queue, logits, last_, normalised);
+  for (const Slice& slice : last_) {
+    last_layer_weight_gradient(queue, arena, pass, logits, slice, gradients);
+    linear_backward(queue, logits, slice.layer, normalised, {}, slice.first);
+  }
   const Tensor bottleneck = arena.allocate(DType::f32, {items, config_.bottleneck});
   kernels::NormalizeRowsBackward normalize;
   normalize.rows = items;
@@ -187,7 +251,8 @@ Tensor DinoHead::backward(Queue& queue, Arena& arena, const DinoHeadPass& pass,
   Tensor gradient = converted(queue, arena, bottleneck, precision_);
   for (int layer = 2; layer >= 0; --layer) {
     const Tensor& input = layer == 0 ? pass.input : pass.hidden[layer - 1];
-    weight_gradient(queue, input, gradient, gradients.at(layer_name(layer) + ".weight"),
+    weight_gradient(queue, input, gradient, mlp_[layer],
+                    gradients.at(layer_name(layer) + ".weight"),
                     gradients.at(layer_name(layer) + ".bias"));
     if (layer == 0) {
       linear_backward(queue, gradient, mlp_[0], features_gradient);

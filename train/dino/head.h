@@ -2,6 +2,8 @@
 // weight-normalised linear layer without bias onto out_dim logits. SPEC section 4.
 #pragma once
 
+#include <vector>
+
 #include "engine/arena.h"
 #include "model/parameters.h"
 
@@ -34,8 +36,10 @@ struct DinoHeadPass {
 
 class DinoHead {
  public:
-  /// Parameters are zero until they are set and refresh() is called.
-  DinoHead(engine::Queue& queue, const DinoHeadConfig& config, DType precision);
+  /// Parameters are zero until they are set and refresh() is called. Without `use.backward` it runs
+  /// forward only.
+  DinoHead(engine::Queue& queue, const DinoHeadConfig& config, DType precision,
+           const model::WeightUse& use = {});
 
   const DinoHeadConfig& config() const { return config_; }
   const model::Parameters& parameters() const { return parameters_; }
@@ -53,13 +57,27 @@ class DinoHead {
                   const Tensor& logits_gradient, const model::Parameters& gradients) const;
 
  private:
+  /// Consecutive outputs of the last layer, which is by far the largest: what is computed of it on
+  /// the way (weights, their gradient) is there for one slice at a time.
+  struct Slice {
+    index_t first = 0, count = 0;
+    model::LinearLayer layer;
+    model::PreparedWeights prepared;
+  };
+  void last_layer_weight_gradient(engine::Queue& queue, engine::Arena& arena,
+                                  const DinoHeadPass& pass, const Tensor& logits_gradient,
+                                  const Slice& slice, const model::Parameters& gradients) const;
+  /// The slice's g v / |v|; where the products read their own copies, every slice has it in turn.
+  float* last_weight(const Slice& slice) const;
+
   DinoHeadConfig config_;
   DType precision_;
   model::Parameters parameters_;
-  model::Parameters last_weight_;  ///< g v / |v|
+  bool keeps_last_weight_;
+  model::Parameters last_weight_;
   model::PreparedWeights prepared_;
   model::LinearLayer mlp_[3];
-  model::LinearLayer last_;
+  std::vector<Slice> last_;
 };
 
 }  // namespace vitsnna::train

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/host_memory.h"
 #include "engine/ledger.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
@@ -151,9 +152,9 @@ DinoNetwork::DinoNetwork(engine::Queue& queue, const model::VitConfig& config,
                          const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
                          const std::map<std::string, engine::HostTensor>& backbone_tensors,
                          const std::map<std::string, engine::HostTensor>& head_tensors,
-                         DType precision)
-    : backbone(queue, checked(config), metadata, backbone_tensors, precision),
-      head(queue, head_config, precision) {
+                         DType precision, const model::WeightUse& use)
+    : backbone(queue, checked(config), metadata, backbone_tensors, precision, use),
+      head(queue, head_config, precision, use) {
   upload(queue, head.parameters(), head_tensors);
   head.refresh(queue);
 }
@@ -174,7 +175,8 @@ DinoLearner::DinoLearner(engine::Queue& queue, const model::VitConfig& config,
       communicator_(communicator ? *communicator : *alone_),
       reducer_(communicator_, queue),
       student_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
-      teacher_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision),
+      teacher_(queue, config, metadata, head_config, backbone_tensors, head_tensors, precision,
+               {.backward = false}),
       backbone_state_(queue, student_.backbone.parameters().table(), default_rule),
       head_state_(queue, student_.head.parameters().table(),
                   [&](const model::ParameterTable::Entry& entry) {
@@ -241,6 +243,7 @@ void DinoLearner::plan(const Shape& shape, const CropBatch& global, const CropBa
     const engine::LedgerScope scope(queue_, &ledger);
     run(shape, planned, global, local);
   }
+  engine::return_freed_memory();  // the tensors that the networks were made from
   queue_.reserve_scratch(ledger.scratch_bytes());
   buffers_->arena = std::make_unique<engine::Arena>(&queue_.backend(), planned.peak());
   buffers_->shape = shape;

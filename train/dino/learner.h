@@ -56,7 +56,8 @@ struct DinoNetwork {
   DinoNetwork(engine::Queue& queue, const model::VitConfig& config,
               const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
               const std::map<std::string, engine::HostTensor>& backbone_tensors,
-              const std::map<std::string, engine::HostTensor>& head_tensors, DType precision);
+              const std::map<std::string, engine::HostTensor>& head_tensors, DType precision,
+              const model::WeightUse& use = {});
   void refresh(engine::Queue& queue);
 
   model::Vit backbone;
