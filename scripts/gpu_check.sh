@@ -38,7 +38,7 @@ fi
 
 results=${VITSNNA_GPU_RESULTS:-$(mktemp -d)}
 mkdir -p "$results"
-rm -f "$results"/*.json "$results"/*.jsonl "$results"/*.txt
+rm -f "$results"/*.json "$results"/*.jsonl "$results"/*.md "$results"/*.txt
 [ -n "${VITSNNA_GPU_RESULTS:-}" ] || trap 'rm -rf "$results"' EXIT
 failed=0
 
@@ -127,8 +127,18 @@ if [ $torch -eq 1 ]; then
       done
     done
   done
+  # DINO's step, in turns with PyTorch's, compiled; fed by the loader too where there are frames.
+  if [ -x "$build/bench/bench_pretrain" ]; then
+    pretrain=(--program "$build/bench/bench_pretrain" --device cuda --compile --cases s8:32,ti16:128
+              --threads "$(nproc)" --warm-up 5 --steps 20)
+    [ ! -d "$VITSNNA_SHARED/data/bdd_drive" ] || pretrain+=(--data "$VITSNNA_SHARED/data/bdd_drive")
+    check "DINO's step beside PyTorch" "$results/pretrain.md" \
+      "$python" bench/compare_pretrain.py "${pretrain[@]}"
+  else
+    skip "DINO's step beside PyTorch" "$build/bench/bench_pretrain was not built"
+  fi
 else
-  skip "PyTorch: attention, explanations" "$python has no PyTorch that sees the GPU"
+  skip "PyTorch: attention, explanations, DINO's step" "$python has no PyTorch that sees the GPU"
 fi
 kill "$clocks" 2>/dev/null
 wait "$clocks" 2>/dev/null
@@ -153,11 +163,13 @@ elif [ $append -eq 1 ]; then
   if "$build/bench/gpu_report" "$results" >"$results/report.md"; then
     grep -qx '## On a GPU' docs/BENCHMARKS.md || printf '\n## On a GPU\n' >>docs/BENCHMARKS.md
     { echo; cat "$results/report.md"; } >>docs/BENCHMARKS.md
+    [ ! -s "$results/pretrain.md" ] || { echo; cat "$results/pretrain.md"; } >>docs/BENCHMARKS.md
   else
     failed=1
   fi
 fi
 
+[ ! -s "$results/pretrain.md" ] || { echo; cat "$results/pretrain.md"; }
 echo
 "$build/cli/vitsnna" --version 2>/dev/null | grep -A 16 '^devices'
 "$build/bench/gpu_report" --short "$results" 2>/dev/null || cat "$results/checks.txt"
