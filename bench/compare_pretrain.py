@@ -17,6 +17,8 @@ import sys
 
 from compare import BENCHMARKS, HERE, commit, machine, run
 
+HEADING = "## DINO's training step, against PyTorch"
+
 
 def run_vitsnna(arguments, case, data=None):
     model, batch, precision = case
@@ -35,8 +37,9 @@ def run_torch(arguments, case):
 
 
 def memory(result, device):
-    return result["device_mib" if "device_mib" in result else "gpu_peak_mib"] if device == "cuda" \
-        else result["process_peak_mib"]
+    if device == "cpu":
+        return result["process_peak_mib"]
+    return result["gpu_peak_mib"] if "gpu_peak_mib" in result else result["device_mib"]
 
 
 def row(case, ours, other, fed, device):
@@ -107,7 +110,10 @@ def main():
     table = "\n".join(lines) + "\n"
     print(table)
     if arguments.append:
-        with open(BENCHMARKS, "a", encoding="utf-8") as file:
+        with open(BENCHMARKS, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            if HEADING not in file.read():
+                file.write(f"\n{HEADING}\n")
             file.write("\n" + table)
 
 

@@ -139,6 +139,7 @@ json timed(const Arguments& arguments, engine::Queue& queue, engine::CountingLed
   };
   const double middle = middle_of(seconds);
   json result = {{"seconds", middle},
+                 {"device_mib", bench::used_bytes(queue) / (1 << 20)},
                  {"images_per_second", static_cast<double>(arguments.batch) / middle},
                  {"processor_seconds", middle_of(processor_seconds)},
                  {"all_seconds", seconds},
@@ -160,7 +161,7 @@ json run(const Arguments& arguments) {
   engine::Queue queue(engine::select_device(arguments.device), arguments.threads);
   const auto precision = arguments.precision == "bf16" ? DType::bf16 : DType::f32;
   const double peak = bench::peaks_of(queue)[static_cast<std::size_t>(precision)];
-  const double used_before = bench::used_bytes(queue);
+  const double used_before = bench::used_bytes(queue) / (1 << 20);
 
   model::Checkpoint backbone;
   backbone.config = config_of(arguments.model);
@@ -183,9 +184,6 @@ json run(const Arguments& arguments) {
     ComputeAlone compute(arguments, queue, backbone, options);
     backbone.tensors.clear();
     result = timed(arguments, queue, ledger, [&] { return compute.step(); });
-    if (used_before > 0) {
-      result["device_mib"] = (bench::used_bytes(queue) - used_before) / (1 << 20);
-    }
   } else {
     const train::Dataset images = train::open_dataset(arguments.data);
     const auto alone = train::single_process();
@@ -208,6 +206,7 @@ json run(const Arguments& arguments) {
     result["data_stall"] = (stalls.back() - before) / all;
   }
   const double flops = ledger.flops() / arguments.steps;
+  result["device_mib"] = result["device_mib"].get<double>() - used_before;  // 0 on a CPU
   result["tflop"] = flops * 1e-12;
   result["peak_gflops_per_second"] = peak * 1e-9;
   result["share_of_peak"] = flops / result["seconds"].get<double>() / peak;

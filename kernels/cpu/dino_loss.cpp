@@ -39,24 +39,55 @@ void load(const void* row, DType dtype, const float* shift, index_t first, index
   for (index_t c = 0; c < count; ++c) values[c] *= factor;
 }
 
+/// Sixteen values side by side, so that a reduction is not one long chain.
+constexpr index_t kLanes = 16;
+
+float largest(const float* values, index_t count, float least) {
+  float lane[kLanes];
+  std::fill_n(lane, kLanes, least);
+  index_t c = 0;
+  for (; c + kLanes <= count; c += kLanes) {
+    for (index_t l = 0; l < kLanes; ++l) lane[l] = std::max(lane[l], values[c + l]);
+  }
+  for (; c < count; ++c) lane[0] = std::max(lane[0], values[c]);
+  return *std::max_element(lane, lane + kLanes);
+}
+
+/// sum a b, in fp32 over runs short enough that its error stays some roundings of the largest
+/// partial sum.
+double dot(const float* a, const float* b, index_t count) {
+  constexpr index_t kRun = 256;
+  double sum = 0;
+  for (index_t first = 0; first < count; first += kRun) {
+    sum += static_cast<double>(
+        vector_loops().dot(std::min(kRun, count - first), a + first, b + first, DType::f32));
+  }
+  return sum;
+}
+
+struct Ones {
+  Ones() { std::fill_n(values, kTile, 1.f); }
+  float values[kTile];
+};
+
 /// log2 sum 2^((row - shift) factor).
 float log_sum_exp2(const void* row, DType dtype, const float* shift, index_t columns,
                    float factor) {
+  static const Ones ones;
   float values[kTile];
   float maximum = -INFINITY;
   double sum = 0;
   for (index_t first = 0; first < columns; first += kTile) {
     const index_t count = std::min(kTile, columns - first);
     load(row, dtype, shift, first, count, factor, values);
-    float larger = maximum;
-    for (index_t c = 0; c < count; ++c) larger = std::max(larger, values[c]);
+    const float larger = largest(values, count, maximum);
     if (larger > maximum) {
       sum *= std::exp2(static_cast<double>(maximum) - static_cast<double>(larger));
       maximum = larger;
     }
     for (index_t c = 0; c < count; ++c) values[c] -= maximum;
     vector_loops().exp2(count, values, values);
-    for (index_t c = 0; c < count; ++c) sum += static_cast<double>(values[c]);
+    sum += dot(values, ones.values, count);
   }
   return maximum + static_cast<float>(std::log2(sum));
 }
@@ -91,10 +122,8 @@ class Tile {
     load(row, a_.teacher.dtype, a_.centre, first_, count_, factor, values_);
     for (index_t c = 0; c < count_; ++c) values_[c] -= shift;
     vector_loops().exp2(count_, values_, q_[view]);
-    for (index_t c = 0; c < count_; ++c) {
-      // 0 ln 0 is 0, also where q underflows long before its logarithm overflows.
-      entropy_ -= static_cast<double>(q_[view][c]) * static_cast<double>(values_[c]);
-    }
+    // 0 ln 0 is 0, also where q underflows long before its logarithm overflows.
+    entropy_ -= dot(q_[view], values_, count_);
   }
 
   void student(index_t crop, index_t item) {
@@ -105,9 +134,7 @@ class Tile {
     for (index_t c = 0; c < count_; ++c) {
       target_[c] = crop == 0 ? q_[1][c] : crop == 1 ? q_[0][c] : q_[0][c] + q_[1][c];
     }
-    for (index_t c = 0; c < count_; ++c) {
-      cross_entropy_ -= static_cast<double>(target_[c]) * static_cast<double>(values_[c]);
-    }
+    cross_entropy_ -= dot(target_, values_, count_);
     vector_loops().exp2(count_, values_, values_);
     const float views = crop < 2 ? 1.f : 2.f;
     const auto pairs = static_cast<double>(2 * (a_.student_crops - 1) * a_.global_items);

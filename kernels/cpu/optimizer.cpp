@@ -5,6 +5,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/simd/row_loops.h"
 #include "kernels/cpu/simd/vector_loops.h"
 
 namespace vitsnna::kernels::cpu {
@@ -66,22 +67,24 @@ void adamw(Queue& queue, const AdamW& a) {
     if (!moves(segment, *a.settings)) continue;
     const auto moved = static_cast<double>(a.steps[s]);
     const float rate = a.settings->learning_rate * segment.learning_rate_scale;
-    const float keep = 1.f - rate * a.settings->weight_decay * segment.weight_decay_scale;
-    const auto step =
-        static_cast<float>(static_cast<double>(rate) / (1. - std::pow(a.beta1, moved)));
-    const auto scale = static_cast<float>(1. / std::sqrt(1. - std::pow(a.beta2, moved)));
-    const float factor = clip_factor(a.clip, a.norms[s]);
-    const auto beta1 = static_cast<float>(a.beta1), beta2 = static_cast<float>(a.beta2);
-    const auto rest1 = static_cast<float>(1. - a.beta1), rest2 = static_cast<float>(1. - a.beta2);
+    AdamWRun run;
+    run.clip_factor = clip_factor(a.clip, a.norms[s]);
+    run.beta1 = static_cast<float>(a.beta1);
+    run.beta2 = static_cast<float>(a.beta2);
+    run.rest1 = static_cast<float>(1. - a.beta1);
+    run.rest2 = static_cast<float>(1. - a.beta2);
+    run.keep = 1.f - rate * a.settings->weight_decay * segment.weight_decay_scale;
+    run.step = static_cast<float>(static_cast<double>(rate) / (1. - std::pow(a.beta1, moved)));
+    run.scale = static_cast<float>(1. / std::sqrt(1. - std::pow(a.beta2, moved)));
+    run.epsilon = a.epsilon;
     for_chunks(queue, segment, [&](index_t first, index_t end) {
-      for (index_t i = first; i < end; ++i) {
-        const float g = a.gradients[i] * factor;
-        const float m = beta1 * a.first_moment[i] + rest1 * g;
-        const float v = beta2 * a.second_moment[i] + rest2 * g * g;
-        a.first_moment[i] = m;
-        a.second_moment[i] = v;
-        a.parameters[i] = a.parameters[i] * keep - step * m / (std::sqrt(v) * scale + a.epsilon);
-      }
+      AdamWRun chunk = run;
+      chunk.count = end - first;
+      chunk.gradient = a.gradients + first;
+      chunk.parameter = a.parameters + first;
+      chunk.first_moment = a.first_moment + first;
+      chunk.second_moment = a.second_moment + first;
+      row_loops().adamw(chunk);
     });
   }
 }

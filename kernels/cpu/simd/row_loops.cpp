@@ -156,6 +156,21 @@ void copy(const void* input, DType input_dtype, index_t columns, bool accumulate
   });
 }
 
+/// m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = p keep - step m / (sqrt(v) scale + epsilon)
+void adamw(const AdamWRun& run) {
+  const AdamWRun r = run;
+#pragma omp simd
+  for (index_t i = 0; i < r.count; ++i) {
+    const float g = r.gradient[i] * r.clip_factor;
+    const float m = r.beta1 * r.first_moment[i] + r.rest1 * g;
+    const float v = r.beta2 * r.second_moment[i] + r.rest2 * g * g;
+    r.first_moment[i] = m;
+    r.second_moment[i] = v;
+    r.parameter[i] =
+        r.parameter[i] * r.keep - r.step * m / (__builtin_sqrtf(v) * r.scale + r.epsilon);
+  }
+}
+
 /// Sixteen Philox blocks, one a lane, give 64 normals in element order.
 struct Normals {
   float z[4 * num_lanes];
@@ -209,6 +224,6 @@ void gaussian(const GaussianNoise& noise, std::uint32_t sample, index_t first, i
 }  // namespace
 
 extern const RowLoops loops;
-const RowLoops loops = {gaussian, layer_norm, layer_norm_backward, copy};
+const RowLoops loops = {gaussian, layer_norm, layer_norm_backward, copy, adamw};
 
 }  // namespace vitsnna::kernels::cpu::VITSNNA_SIMD

@@ -23,6 +23,21 @@ struct LayerNormBackwardRow {
   float* shift_gradient = nullptr;
 };
 
+/// A run of one tensor's elements in AdamW's step, with what is the same for all of them.
+struct AdamWRun {
+  index_t count = 0;
+  const float* gradient = nullptr;
+  float* parameter = nullptr;
+  float* first_moment = nullptr;
+  float* second_moment = nullptr;
+  float clip_factor = 1.f;
+  float beta1 = 0.f, beta2 = 0.f;    ///< shares of the moments that stay
+  float rest1 = 0.f, rest2 = 0.f;    ///< 1 - beta
+  float keep = 1.f;                  ///< 1 - rate * weight decay
+  float step = 0.f;                  ///< rate / (1 - beta1^t)
+  float scale = 1.f, epsilon = 0.f;  ///< of sqrt(v): 1 / sqrt(1 - beta2^t)
+};
+
 struct RowLoops {
   /// output[i] = sigma * z(sample, first + i), i < count; `extremes` is not read.
   void (*gaussian)(const GaussianNoise& noise, std::uint32_t sample, index_t first, index_t count,
@@ -33,6 +48,7 @@ struct RowLoops {
   /// output (+)= input, converted; a null input is zeros.
   void (*copy)(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
                DType output_dtype);
+  void (*adamw)(const AdamWRun& run);
 };
 
 /// The loops of one instruction set, or null where this build or this processor lacks it.
