@@ -12,6 +12,8 @@ void add_predict(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_attention(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_finetune(CLI::App& app);
+void add_evaluate(CLI::App& app);
 
 /// What `vitsnna --version` prints: version, commit, compiler, parts, devices.
 std::string version_text();

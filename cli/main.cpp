@@ -39,6 +39,8 @@ int run(int argc, char** argv) {
   add_explain(app);
   add_attention(app);
   add_pretrain(app);
+  add_finetune(app);
+  add_evaluate(app);
 
   try {
     app.parse(argc, argv);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "kernels/error.h"
 #include "train/data/image_files.h"
@@ -79,11 +78,8 @@ void NeighbourWatch::collect(train::RunState& state) const {
   state.metadata[kBest] = fmt::format("{}", best_);  // the shortest text that reads back as it is
 }
 
-void NeighbourWatch::restore(const train::RunState& state) {
-  const auto found = state.metadata.find(kBest);
-  if (found == state.metadata.end()) return;
-  const std::string& text = found->second;
-  std::from_chars(text.data(), text.data() + text.size(), best_);
+void NeighbourWatch::restore(const train::RunState& state, const std::string& where) {
+  best_ = train::number_in(state, kBest, where);
 }
 
 }  // namespace vitsnna::cli

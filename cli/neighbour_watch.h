@@ -30,7 +30,7 @@ class NeighbourWatch {
 
   /// The best score so far, in a checkpoint's metadata.
   void collect(train::RunState& state) const;
-  void restore(const train::RunState& state);
+  void restore(const train::RunState& state, const std::string& where);
 
  private:
   train::ImageFeatures features(const train::Pretraining& run, const train::Dataset& set) const;

@@ -1,13 +1,11 @@
 // `vitsnna pretrain`: DINO without labels, from a folder of images to a backbone.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "cli/commands.h"
 #include "cli/errors.h"
@@ -17,10 +15,9 @@
 #include "cli/run_folder.h"
 #include "cli/session.h"
 #include "cli/stop_request.h"
+#include "cli/training_data.h"
 #include "engine/io/safetensors.h"
 #include "train/data/image_files.h"
-#include "train/data/sources/sources.h"
-#include "train/data/summary.h"
 #include "train/dino/pretraining.h"
 #include "train/parallel/connect.h"
 
@@ -47,7 +44,7 @@ RunFolder::Options folder_options(const PretrainArguments& arguments) {
   options.path = arguments.output;
   options.resume = arguments.resume;
   options.keep = arguments.keep;
-  options.may_change = may_change_on_resume();
+  options.may_change = pretrain_may_change();
   options.curve = curve_panels();
   return options;
 }
@@ -118,7 +115,7 @@ class PretrainRun {
   void resume() {
     if (const auto found = folder_.newest()) {
       run_.restore(found->state, found->file);
-      if (neighbours_) neighbours_->restore(found->state);
+      if (neighbours_) neighbours_->restore(found->state, found->file);
     }
   }
 
@@ -227,20 +224,6 @@ model::Checkpoint random_backbone(const PretrainArguments& arguments, engine::Qu
   return checkpoint;
 }
 
-train::Dataset open_images(const PretrainArguments& arguments) {
-  std::string split = arguments.split;
-  const std::vector<std::string> splits = train::splits_of(arguments.data);
-  if (split.empty() && std::find(splits.begin(), splits.end(), "train") != splits.end()) {
-    split = "train";
-  }
-  return train::open_dataset(arguments.data, split);
-}
-
-void print_summary(const Console& console, const train::Dataset& dataset) {
-  std::istringstream text(train::text_of(train::summarise({&dataset})));
-  for (std::string line; std::getline(text, line);) console.note(line);
-}
-
 void pretrain(const CLI::App& app, PretrainArguments arguments) {
   resolve(app, arguments);
   const std::unique_ptr<train::Communicator> ranks = train::connect();
@@ -263,8 +246,8 @@ void pretrain(const CLI::App& app, PretrainArguments arguments) {
                               queue.device().description));
     }
     options.report_bad = [&](const std::string& text) { console.warn(text); };
-    const train::Dataset dataset = open_images(arguments);
-    print_summary(console, dataset);
+    const train::Dataset dataset = open_split(arguments.data, arguments.split, "train");
+    print_summary(console, {&dataset});
     const model::Checkpoint backbone = parse_random_model(arguments.model)
                                            ? random_backbone(arguments, queue)
                                            : model::load_checkpoint(arguments.model);

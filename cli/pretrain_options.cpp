@@ -5,7 +5,7 @@
 
 #include "cli/errors.h"
 #include "cli/session.h"
-#include "explain/input_geometry.h"
+#include "cli/training_options.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -15,53 +15,27 @@ constexpr const char* kHead = "Head";
 constexpr const char* kCrops = "Crops";
 constexpr const char* kWatching = "Evaluation";
 constexpr const char* kKeeping = "Run folder";
-constexpr double kLargest = 1e12;
-constexpr index_t kMany = index_t{1} << 40;
-
-train::Extent parse_extent(const std::string& option, const std::string& text) {
-  explain::SizeOptions parsed;
-  try {
-    explain::parse_size(text, parsed);
-  } catch (const Error& error) {
-    throw UsageError(fmt::format("{}: {}", option, error.what()));
-  }
-  if (!parsed.size) throw UsageError(fmt::format("{}: '{}' given, HxW wanted", option, text));
-  return *parsed.size;
-}
 
 void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
-  const auto whole = [&](const char* name, index_t& value, const char* help, index_t least) {
-    whole_between(
-        app.add_option(name, value, help)->type_name("N")->group(kRecipe)->capture_default_str(),
-        least, kMany);
-  };
-  const auto number = [&](const char* name, double& value, const char* help, double least,
-                          double most = kLargest) {
-    finite_between(
-        app.add_option(name, value, help)->type_name("X")->group(kRecipe)->capture_default_str(),
-        least, most);
-  };
-  whole("--epochs", options.epochs, "Passes over the images", 1);
-  whole("--batch", options.batch, "Images of a step, over all processes", 1);
-  whole("--accumulate", options.accumulate, "Parts in which a process takes its share", 1);
-  number("--lr", options.learning_rate, "Learning rate of a batch of 256; others scale it", 0);
-  number("--final-lr", options.final_learning_rate, "At the end of its cosine", 0);
-  whole("--warmup-epochs", options.warmup_epochs, "In which the learning rate rises from 0", 0);
-  number("--weight-decay", options.weight_decay, "At the start", 0);
-  number("--final-weight-decay", options.final_weight_decay, "At the end of its cosine", 0);
-  number("--teacher-momentum", options.teacher_momentum, "At the start; 1 at the end", 0, 1);
-  number("--teacher-temp", options.teacher_temperature.base, "After its warm-up", 1e-3);
-  number("--warmup-teacher-temp", options.teacher_temperature.warmup, "At the start", 1e-3);
-  whole("--warmup-teacher-temp-epochs", options.teacher_temperature.warmup_epochs,
-        "From the one to the other", 0);
-  whole("--freeze-last-layer", options.freeze_last_layer_epochs,
-        "Epochs in which the head's last layer stands still", 0);
-  finite_between(
-      app.add_option("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any")
-          ->type_name("X")
-          ->group(kRecipe)
-          ->capture_default_str(),
-      0, kLargest);
+  OptionGroup recipe(app, kRecipe);
+  recipe.whole("--epochs", options.epochs, "Passes over the images", 1);
+  recipe.whole("--batch", options.batch, "Images of a step, over all processes", 1);
+  recipe.whole("--accumulate", options.accumulate, "Parts in which a process takes its share", 1);
+  recipe.number("--lr", options.learning_rate, "Learning rate of a batch of 256; others scale it",
+                0);
+  recipe.number("--final-lr", options.final_learning_rate, "At the end of its cosine", 0);
+  recipe.whole("--warmup-epochs", options.warmup_epochs, "In which the learning rate rises from 0",
+               0);
+  recipe.number("--weight-decay", options.weight_decay, "At the start", 0);
+  recipe.number("--final-weight-decay", options.final_weight_decay, "At the end of its cosine", 0);
+  recipe.number("--teacher-momentum", options.teacher_momentum, "At the start; 1 at the end", 0, 1);
+  recipe.number("--teacher-temp", options.teacher_temperature.base, "After its warm-up", 1e-3);
+  recipe.number("--warmup-teacher-temp", options.teacher_temperature.warmup, "At the start", 1e-3);
+  recipe.whole("--warmup-teacher-temp-epochs", options.teacher_temperature.warmup_epochs,
+               "From the one to the other", 0);
+  recipe.whole("--freeze-last-layer", options.freeze_last_layer_epochs,
+               "Epochs in which the head's last layer stands still", 0);
+  recipe.number("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any", 0);
   app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
       ->type_name("N")
       ->group(kRecipe)
@@ -69,27 +43,20 @@ void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
 }
 
 void declare_head_and_crops(CLI::App& app, PretrainArguments& arguments) {
-  train::DinoHeadConfig& head = arguments.options.head;
-  const auto whole = [&](const char* name, index_t& value, const char* help, const char* group) {
-    whole_between(
-        app.add_option(name, value, help)->type_name("N")->group(group)->capture_default_str(), 1,
-        index_t{1} << 24);
-  };
-  whole("--out-dim", head.out_dim, "Dimensions that student and teacher agree on", kHead);
-  whole("--hidden", head.hidden, "Width of the head's hidden layers", kHead);
-  whole("--bottleneck", head.bottleneck, "Width before the last layer", kHead);
-  app.add_option("--norm-last-layer", head.norm_last_layer, "Rows of the last layer keep length 1")
+  train::DinoHeadConfig& config = arguments.options.head;
+  constexpr index_t kWidest = index_t{1} << 24;
+  OptionGroup head(app, kHead), crops(app, kCrops);
+  head.whole("--out-dim", config.out_dim, "Dimensions that student and teacher agree on", 1,
+             kWidest);
+  head.whole("--hidden", config.hidden, "Width of the head's hidden layers", 1, kWidest);
+  head.whole("--bottleneck", config.bottleneck, "Width before the last layer", 1, kWidest);
+  app.add_option("--norm-last-layer", config.norm_last_layer,
+                 "Rows of the last layer keep length 1")
       ->type_name("BOOL")
       ->group(kHead)
       ->capture_default_str();
-  app.add_option("--global-size", arguments.global_size, "Of the two global crops")
-      ->type_name("HxW")
-      ->group(kCrops)
-      ->capture_default_str();
-  app.add_option("--local-size", arguments.local_size, "Of the local crops")
-      ->type_name("HxW")
-      ->group(kCrops)
-      ->capture_default_str();
+  crops.size("--global-size", arguments.global_size, "Of the two global crops");
+  crops.size("--local-size", arguments.local_size, "Of the local crops");
   whole_between(app.add_option("--local-crops", arguments.options.crops.locals, "Of every image")
                     ->type_name("N")
                     ->group(kCrops)
@@ -127,13 +94,9 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
           {"dino", "paper"});
   declare_recipe(app, arguments.options);
   declare_head_and_crops(app, arguments);
-  whole_between(app.add_option("--knn-every", arguments.knn_every,
-                               "Epochs from one evaluation by 20 nearest neighbours to the next; "
-                               "0: none")
-                    ->type_name("N")
-                    ->group(kWatching)
-                    ->capture_default_str(),
-                0, kMany);
+  OptionGroup(app, kWatching)
+      .whole("--knn-every", arguments.knn_every,
+             "Epochs from one evaluation by 20 nearest neighbours to the next; 0: none", 0);
   app.add_option("--knn-data", arguments.knn_data,
                  "A labelled set with the splits train and val (default: --data)")
       ->type_name("PATH")
@@ -143,33 +106,15 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
       ->group(kWatching);
   app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
       ->group(kKeeping);
-  const auto whole = [&](const char* name, index_t& value, const char* help) {
-    whole_between(
-        app.add_option(name, value, help)->type_name("N")->group(kKeeping)->capture_default_str(),
-        1, kMany);
-  };
-  whole("--checkpoint-every", arguments.checkpoint_every, "Steps from one checkpoint to the next");
-  whole("--keep", arguments.keep, "Checkpoints that stay");
-  whole("--log-every", arguments.log_every, "Steps from one line on the terminal to the next");
-  choices(app.add_option("--cache", arguments.cache, "Where decoded images are kept")
-              ->capture_default_str()
-              ->group(kKeeping),
-          {"none", "ram", "disk"});
-  app.add_option("--cache-folder", arguments.cache_folder, "Of --cache disk")
-      ->type_name("DIR")
-      ->group(kKeeping);
-  whole_between(
-      app.add_option("--decode-threads", arguments.options.decode_threads, "That read images")
-          ->type_name("N")
-          ->group(kKeeping)
-          ->capture_default_str(),
-      1, 256);
-  finite_between(app.add_option("--max-bad", arguments.options.max_bad,
-                                "Share of the images that may be unreadable")
-                     ->type_name("X")
-                     ->group(kKeeping)
-                     ->capture_default_str(),
-                 0, 1);
+  OptionGroup keeping(app, kKeeping);
+  keeping.whole("--checkpoint-every", arguments.checkpoint_every,
+                "Steps from one checkpoint to the next", 1);
+  keeping.whole("--keep", arguments.keep, "Checkpoints that stay", 1);
+  keeping.whole("--log-every", arguments.log_every,
+                "Steps from one line on the terminal to the next", 1);
+  declare(app, kKeeping,
+          ReadingArguments{arguments.cache, arguments.cache_folder,
+                           arguments.options.decode_threads, arguments.options.max_bad});
   declare(app, arguments.run);
 }
 
@@ -195,12 +140,7 @@ void resolve(const CLI::App& app, PretrainArguments& arguments) {
   options.crops.local = parse_extent("--local-size", arguments.local_size);
   options.precision =
       arguments.run.precision == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
-  options.cache = arguments.cache == "ram"    ? train::CacheKind::ram
-                  : arguments.cache == "disk" ? train::CacheKind::disk
-                                              : train::CacheKind::none;
-  if (arguments.cache == "disk" && arguments.cache_folder.empty()) {
-    throw UsageError("--cache disk: --cache-folder is wanted");
-  }
+  options.cache = parse_cache(arguments.cache, arguments.cache_folder);
   options.cache_folder = arguments.cache_folder;
   if (arguments.knn_every == 0 && (!arguments.knn_data.empty() || !arguments.knn_size.empty())) {
     throw UsageError(fmt::format("{}: --knn-every is wanted",
@@ -276,7 +216,7 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
   return config;
 }
 
-const std::set<std::string>& may_change_on_resume() {
+const std::set<std::string>& pretrain_may_change() {
   static const std::set<std::string> names = {
       "data",  "knn_data",     "accumulate", "checkpoint_every", "keep",           "log_every",
       "cache", "cache_folder", "device",     "threads",          "decode_threads", "max_bad"};

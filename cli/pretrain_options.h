@@ -40,6 +40,6 @@ model::VitConfig new_backbone(const PretrainArguments& arguments);
 /// Every option by its name, resolved.
 train::RunConfig run_config(const PretrainArguments& arguments);
 /// Options that a resumed run may give anew: where data lie, how fast and how often.
-const std::set<std::string>& may_change_on_resume();
+const std::set<std::string>& pretrain_may_change();
 
 }  // namespace vitsnna::cli

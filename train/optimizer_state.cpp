@@ -80,4 +80,18 @@ void OptimizerState::adamw(engine::Queue& queue, const model::Parameters& parame
   queue.backend().adamw(queue.raw(), step);
 }
 
+void OptimizerState::sgd(engine::Queue& queue, const model::Parameters& parameters,
+                         const kernels::StepSettings* settings, float clip, float momentum) const {
+  kernels::Sgd step;
+  step.block = block();
+  step.settings = settings;
+  step.norms = norms();
+  step.gradients = gradients_.data();
+  step.parameters = parameters.data();
+  step.velocity = first_moment_.data();
+  step.clip = clip;
+  step.momentum = momentum;
+  queue.backend().sgd(queue.raw(), step);
+}
+
 }  // namespace vitsnna::train

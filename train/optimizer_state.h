@@ -1,5 +1,5 @@
-// A block of parameters being trained: its gradients, AdamW's moments, and the table that tells the
-// optimiser which tensors decay and which stand still.
+// A block of parameters being trained: its gradients, the optimiser's moments, and the table that
+// tells the optimiser which tensors decay and which stand still.
 #pragma once
 
 #include <functional>
@@ -50,6 +50,9 @@ class OptimizerState {
   /// After measure(): AdamW on `parameters`, which has the same table.
   void adamw(engine::Queue& queue, const model::Parameters& parameters,
              const kernels::StepSettings* settings, float clip) const;
+  /// The same by descent with momentum; the velocity is the first moment.
+  void sgd(engine::Queue& queue, const model::Parameters& parameters,
+           const kernels::StepSettings* settings, float clip, float momentum) const;
 
  private:
   const kernels::Backend* backend_;

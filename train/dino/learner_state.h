@@ -1,18 +1,12 @@
 // All that a learner has learnt, as tensors: what a checkpoint holds and a resumed run starts from.
 #pragma once
 
-#include <map>
 #include <string>
 
-#include "engine/io/tensor_file.h"
 #include "train/dino/learner.h"
+#include "train/state_entries.h"
 
 namespace vitsnna::train {
-
-using Tensors = std::map<std::string, engine::HostTensor>;
-
-/// A block of parameters under their names, in fp32.
-Tensors download(engine::Queue& queue, const model::Parameters& parameters);
 
 /// Adds {student,teacher,first_moment,second_moment}/{backbone,head}.<parameter>, moves/{backbone,
 /// head} and centre.

@@ -20,17 +20,24 @@ class FeaturePass {
     engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
     {
       const engine::LedgerScope scope(queue_, &ledger);
-      run(nullptr, batch, nullptr);
+      Rows none;
+      run(nullptr, batch, none);
     }
     queue_.reserve_scratch(ledger.scratch_bytes());
     arena_ = engine::Arena(&queue_.backend(), arena_.peak());
   }
 
   index_t width() const { return vit_.config().head_blocks * vit_.config().embed_dim; }
+  index_t classes() const { return vit_.config().num_classes; }
 
-  /// `pixels`: (images, 3, height, width) on the device; `features`: (images, width()) on the host,
-  /// or null while planning.
-  void run(const float* pixels, index_t images, float* features) {
+  /// Host memory; nothing is written while planning.
+  struct Rows {
+    std::vector<float> features;  ///< (images, width())
+    std::vector<float> logits;    ///< (images, classes())
+  };
+
+  /// `pixels`: (images, 3, height, width) on the device, or null to plan.
+  void run(const float* pixels, index_t images, Rows& rows) {
     const engine::ArenaScope scope(arena_);
     const model::PassContext context{vit_, queue_, arena_};
     const model::GridEmbedding grid = model::embed_grid(context, size_.height, size_.width);
@@ -40,8 +47,12 @@ class FeaturePass {
     input.images.height = size_.height;
     input.images.width = size_.width;
     const model::ForwardPass pass = model::forward(context, grid, input, images, {});
-    if (features == nullptr) return;
-    queue_.download(features, pass.features.data, images * width() * 4);
+    if (pixels == nullptr) return;
+    rows.features.resize(static_cast<std::size_t>(images * width()));
+    rows.logits.resize(static_cast<std::size_t>(images * classes()));
+    queue_.download(rows.features.data(), pass.features.data, images * width() * 4);
+    if (classes() > 0)
+      queue_.download(rows.logits.data(), pass.logits.data, images * classes() * 4);
     queue_.synchronize();
   }
 
@@ -70,6 +81,7 @@ LoaderOptions loader_options(const FeatureOptions& options, const Communicator& 
   return loader;
 }
 
+/// Features, then logits.
 using RowsByIndex = std::map<index_t, std::vector<float>>;
 
 /// Adds the rows that all ranks have found.
@@ -103,30 +115,37 @@ ImageFeatures cls_features(engine::Queue& queue, Communicator& communicator, con
   Loader loader(dataset, loader_options(options, communicator, vit.metadata()), reader, queue);
   RowsByIndex
       rows;  // an unreadable image's place is taken by its neighbour, which then comes twice
-  std::vector<float> features(static_cast<std::size_t>(options.batch * pass.width()));
+  FeaturePass::Rows found;
   for (index_t step = 0; step < loader.steps_per_epoch(); ++step) {
     const Batch batch = loader.next();
     if (batch.size() == 0) continue;
-    pass.run(batch.groups.front().pixels.f32(), batch.size(), features.data());
+    pass.run(batch.groups.front().pixels.f32(), batch.size(), found);
     for (index_t k = 0; k < batch.size(); ++k) {
-      const auto row = features.begin() + k * pass.width();
-      rows.emplace(batch.indices[static_cast<std::size_t>(k)],
-                   std::vector<float>(row, row + pass.width()));
+      const auto features = found.features.begin() + k * pass.width();
+      const auto logits = found.logits.begin() + k * pass.classes();
+      std::vector<float> row(features, features + pass.width());
+      row.insert(row.end(), logits, logits + pass.classes());
+      rows.emplace(batch.indices[static_cast<std::size_t>(k)], std::move(row));
     }
     if (options.progress) {
       options.progress(std::min((step + 1) * options.batch * communicator.size(), dataset.size()),
                        dataset.size());
     }
   }
-  if (communicator.size() > 1) exchange(communicator, pass.width(), rows);
+  if (communicator.size() > 1) {
+    exchange(communicator, pass.width() + pass.classes(), rows);
+  }
 
   ImageFeatures result;
   result.items = static_cast<index_t>(rows.size());
   result.width = pass.width();
+  result.classes = pass.classes();
   result.labels = dataset.label_count();
   for (const auto& [index, row] : rows) {
     result.indices.push_back(index);
-    result.features.insert(result.features.end(), row.begin(), row.end());
+    const auto logits = row.begin() + result.width;
+    result.features.insert(result.features.end(), row.begin(), logits);
+    result.logits.insert(result.logits.end(), logits, row.end());
     const float* targets = dataset.labels_of(index);
     result.targets.insert(result.targets.end(), targets, targets + result.labels);
   }

@@ -28,8 +28,10 @@ struct ImageFeatures {
   index_t items = 0;
   index_t width = 0;             ///< head_blocks * embed_dim
   index_t labels = 0;            ///< 0: the set has none
+  index_t classes = 0;           ///< of the model; 0: it has no head
   std::vector<index_t> indices;  ///< (items), in the set
   std::vector<float> features;  ///< (items, width): LayerNormed CLS of the last blocks, older first
+  std::vector<float> logits;    ///< (items, classes)
   std::vector<float> targets;   ///< (items, labels)
 };
 

@@ -67,6 +67,18 @@ void CheckpointStore::save(const RunState& state) {
   }
 }
 
+double number_in(const RunState& state, const std::string& key, const std::string& where) {
+  const auto found = state.metadata.find(key);
+  if (found == state.metadata.end()) throw Error(where + ": no " + key);
+  const std::string& text = found->second;
+  double value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failure != std::errc() || end != text.data() + text.size()) {
+    throw Error(where + ": " + key + " is \"" + text + "\", a number wanted");
+  }
+  return value;
+}
+
 RunState CheckpointStore::read(const std::filesystem::path& file) {
   engine::TensorFile tensors = engine::read_safetensors(file.string());
   const auto text = [&](const char* key) {

@@ -20,6 +20,10 @@ struct RunState {
   std::map<std::string, std::string> metadata;
 };
 
+/// A number of the metadata, as fmt's shortest text. Throws Error naming `where` and the key that is
+/// missing or holds something else.
+double number_in(const RunState& state, const std::string& key, const std::string& where);
+
 class CheckpointStore {
  public:
   /// Makes the folder where it is missing. `keep` (at least 1) newest checkpoints stay.

@@ -1,0 +1,146 @@
+// The declarations of `finetune`'s options, and their resolved values by name.
+#include "cli/finetune_options.h"
+
+#include "cli/errors.h"
+#include "cli/training_options.h"
+
+namespace vitsnna::cli {
+namespace {
+
+constexpr const char* kWhole = "Whole model";
+constexpr const char* kKeeping = "Run folder";
+
+void declare_recipe(CLI::App& app, FinetuneArguments& arguments) {
+  train::FinetuneOptions& options = arguments.options;
+  OptionGroup recipe(app, "Recipe");
+  recipe.size("--size", arguments.size, "Of images: short side resized, centre cropped");
+  recipe.whole("--blocks", options.head_blocks, "Last blocks whose CLS tokens the head reads", 1);
+  recipe.whole("--epochs", options.epochs, "Passes over the images", 1);
+  recipe.whole("--batch", options.batch, "Images of a step, over all processes", 1);
+  choices(app.add_option("--optimizer", arguments.optimizer, "What takes the steps")
+              ->group("Recipe")
+              ->capture_default_str(),
+          {"sgd", "adamw"});
+  recipe.number("--lr", options.learning_rate, "Learning rate of a batch of 256; others scale it",
+                0);
+  recipe.number("--final-lr", options.final_learning_rate, "At the end of its cosine", 0);
+  recipe.whole("--warmup-epochs", options.warmup_epochs, "In which the learning rate rises from 0",
+               0);
+  recipe.number("--weight-decay", options.weight_decay, "Of weights, not of biases", 0);
+  recipe.number("--momentum", options.momentum, "Of --optimizer sgd", 0, 1);
+  recipe.number("--clip", options.clip, "Greatest norm of a tensor's gradient; 0: any", 0);
+  choices(app.add_option("--positive-weights", arguments.positive_weights,
+                         "Of a label's positives in the loss: 1, or negatives / positives")
+              ->group("Recipe")
+              ->capture_default_str(),
+          {"none", "balanced"});
+  app.add_flag("--tune-thresholds", arguments.tune_thresholds,
+               "Store the thresholds with the best F1 on the validation set, not .5")
+      ->group("Recipe");
+  app.add_option("--seed", options.seed, "Of a new head, the order of images and their flips")
+      ->type_name("N")
+      ->group("Recipe")
+      ->capture_default_str();
+  app.add_flag("--whole-model", options.whole_model,
+               "Train the backbone too (default: the head alone, on features computed once)")
+      ->group(kWhole);
+  OptionGroup whole(app, kWhole);
+  whole.number("--layer-decay", options.layer_decay,
+               "Of the learning rate, from a layer to the one below", 0, 1);
+  whole.number("--flip", options.flip, "Probability; left and right change places with it", 0, 1);
+}
+
+}  // namespace
+
+void declare(CLI::App& app, FinetuneArguments& arguments) {
+  app.add_option("--model", arguments.model,
+                 "The backbone: a checkpoint. Its head stays where it has the set's labels")
+      ->required()
+      ->type_name("FILE");
+  declare(app, arguments.checkpoint);
+  app.add_option("--data", arguments.data,
+                 "A labelled set: a folder, or KIND:PATH with KIND bdd-oia, snna or csv")
+      ->required()
+      ->type_name("PATH");
+  app.add_option("--split", arguments.split,
+                 "To learn from (default: train where there are splits)")
+      ->type_name("NAME");
+  app.add_option("--val-data", arguments.validation_data, "To validate on (default: --data)")
+      ->type_name("PATH");
+  app.add_option("--val-split", arguments.validation_split,
+                 "To validate on, where there are splits")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--output,-o", arguments.output, "The run's folder")->required()->type_name("DIR");
+  declare_recipe(app, arguments);
+  app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
+      ->group(kKeeping);
+  OptionGroup keeping(app, kKeeping);
+  keeping.whole("--checkpoint-every", arguments.checkpoint_every,
+                "Epochs from one checkpoint to the next", 1);
+  keeping.whole("--keep", arguments.keep, "Checkpoints that stay", 1);
+  keeping.whole("--log-every", arguments.log_every,
+                "Epochs from one line on the terminal to the next", 1);
+  declare(app, kKeeping,
+          ReadingArguments{arguments.cache, arguments.cache_folder,
+                           arguments.options.decode_threads, arguments.options.max_bad});
+  declare(app, arguments.run);
+}
+
+void resolve(FinetuneArguments& arguments) {
+  train::FinetuneOptions& options = arguments.options;
+  options.size = parse_extent("--size", arguments.size);
+  options.optimizer =
+      arguments.optimizer == "adamw" ? train::Optimizer::adamw : train::Optimizer::sgd;
+  options.precision =
+      arguments.run.precision == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+  options.cache = parse_cache(arguments.cache, arguments.cache_folder);
+  options.cache_folder = arguments.cache_folder;
+}
+
+train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256) {
+  const train::FinetuneOptions& o = arguments.options;
+  return {{"command", std::string("finetune")},
+          {"model", arguments.model},
+          {"model_sha256", model_sha256},
+          {"data", arguments.data},
+          {"split", arguments.split},
+          {"val_data", arguments.validation_data},
+          {"val_split", arguments.validation_split},
+          {"size", arguments.size},
+          {"blocks", o.head_blocks},
+          {"epochs", o.epochs},
+          {"batch", o.batch},
+          {"optimizer", arguments.optimizer},
+          {"lr", o.learning_rate},
+          {"final_lr", o.final_learning_rate},
+          {"warmup_epochs", o.warmup_epochs},
+          {"weight_decay", o.weight_decay},
+          {"momentum", static_cast<double>(o.momentum)},
+          {"clip", static_cast<double>(o.clip)},
+          {"positive_weights", arguments.positive_weights},
+          {"tune_thresholds", arguments.tune_thresholds},
+          {"seed", static_cast<std::int64_t>(o.seed)},
+          {"whole_model", o.whole_model},
+          {"layer_decay", o.layer_decay},
+          {"flip", o.flip},
+          {"precision", arguments.run.precision},
+          {"checkpoint_every", arguments.checkpoint_every},
+          {"keep", arguments.keep},
+          {"log_every", arguments.log_every},
+          {"cache", arguments.cache},
+          {"cache_folder", arguments.cache_folder},
+          {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
+          {"max_bad", o.max_bad},
+          {"device", arguments.run.device},
+          {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
+}
+
+const std::set<std::string>& finetune_may_change() {
+  static const std::set<std::string> names = {
+      "model", "data",         "val_data", "checkpoint_every", "keep",           "log_every",
+      "cache", "cache_folder", "device",   "threads",          "decode_threads", "max_bad"};
+  return names;
+}
+
+}  // namespace vitsnna::cli

@@ -1,0 +1,36 @@
+// The options of `finetune`, and what of them config.json keeps.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "cli/options.h"
+#include "train/run/run_config.h"
+#include "train/supervised/options.h"
+
+namespace vitsnna::cli {
+
+struct FinetuneArguments {
+  std::string data, split, validation_data, validation_split = "val", output, model;
+  CheckpointArguments checkpoint;
+  std::string size = "360x640";
+  std::string optimizer = "sgd";
+  std::string positive_weights = "none";
+  bool tune_thresholds = false;
+  bool resume = false;
+  index_t checkpoint_every = 1, keep = 3, log_every = 1;
+  std::string cache = "none", cache_folder;
+  train::FinetuneOptions options;
+  RunArguments run;
+};
+
+void declare(CLI::App& app, FinetuneArguments& arguments);
+/// Fills `options` from the texts. Throws UsageError naming the option.
+void resolve(FinetuneArguments& arguments);
+
+/// Every option by its name, resolved; `model_sha256` of the file that the run starts from.
+train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256);
+/// Options that a resumed run may give anew: where data lie, how fast and how often.
+const std::set<std::string>& finetune_may_change();
+
+}  // namespace vitsnna::cli

@@ -1,0 +1,35 @@
+// Splits by their names.
+#include "cli/training_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "kernels/error.h"
+#include "train/data/sources/sources.h"
+#include "train/data/summary.h"
+
+namespace vitsnna::cli {
+
+train::Dataset open_split(const std::string& data, const std::string& split,
+                          const std::string& preferred) {
+  const std::vector<std::string> splits = train::splits_of(data);
+  const bool has = std::find(splits.begin(), splits.end(), preferred) != splits.end();
+  return train::open_dataset(data, split.empty() && has ? preferred : split);
+}
+
+void require_labels(const train::Dataset& set) {
+  if (set.label_count() > 0) return;
+  throw Error(
+      fmt::format("{}: a set of kind {} has no labels, bdd-oia, snna or csv with "
+                  "label columns wanted",
+                  set.path, set.kind));
+}
+
+void print_summary(const Console& console, const std::vector<const train::Dataset*>& sets) {
+  std::istringstream text(train::text_of(train::summarise(sets)));
+  for (std::string line; std::getline(text, line);) console.note(line);
+}
+
+}  // namespace vitsnna::cli

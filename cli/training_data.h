@@ -1,0 +1,23 @@
+// The data sets of a training or an evaluation: opened, and described before time is spent on them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "train/data/dataset.h"
+
+namespace vitsnna::cli {
+
+/// `split` of the set; where that is empty, `preferred` where the set has such a split, else all of
+/// it. Throws Error naming the file, or the split that the set does not have.
+train::Dataset open_split(const std::string& data, const std::string& split,
+                          const std::string& preferred);
+
+/// Throws Error naming the set where it has no labels.
+void require_labels(const train::Dataset& set);
+
+/// Images, sizes, labels and overlaps, as notes.
+void print_summary(const Console& console, const std::vector<const train::Dataset*>& sets);
+
+}  // namespace vitsnna::cli

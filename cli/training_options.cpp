@@ -1,0 +1,78 @@
+// Declarations with the checks that their values need.
+#include "cli/training_options.h"
+
+#include <fmt/format.h>
+
+#include "cli/errors.h"
+#include "cli/options.h"
+#include "explain/input_geometry.h"
+
+namespace vitsnna::cli {
+
+void OptionGroup::whole(const char* name, index_t& value, const char* help, index_t least,
+                        index_t most) {
+  whole_between(
+      app_.add_option(name, value, help)->type_name("N")->group(name_)->capture_default_str(),
+      least, most);
+}
+
+void OptionGroup::number(const char* name, double& value, const char* help, double least,
+                         double most) {
+  finite_between(
+      app_.add_option(name, value, help)->type_name("X")->group(name_)->capture_default_str(),
+      least, most);
+}
+
+void OptionGroup::number(const char* name, float& value, const char* help, double least,
+                         double most) {
+  finite_between(
+      app_.add_option(name, value, help)->type_name("X")->group(name_)->capture_default_str(),
+      least, most);
+}
+
+void OptionGroup::size(const char* name, std::string& value, const char* help) {
+  app_.add_option(name, value, help)->type_name("HxW")->group(name_)->capture_default_str();
+}
+
+void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
+  choices(app.add_option("--cache", arguments.cache, "Where decoded images are kept")
+              ->capture_default_str()
+              ->group(group),
+          {"none", "ram", "disk"});
+  app.add_option("--cache-folder", arguments.cache_folder, "Of --cache disk")
+      ->type_name("DIR")
+      ->group(group);
+  whole_between(app.add_option("--decode-threads", arguments.decode_threads, "That read images")
+                    ->type_name("N")
+                    ->group(group)
+                    ->capture_default_str(),
+                1, 256);
+  finite_between(
+      app.add_option("--max-bad", arguments.max_bad, "Share of the images that may be unreadable")
+          ->type_name("X")
+          ->group(group)
+          ->capture_default_str(),
+      0, 1);
+}
+
+engine::Extent parse_extent(const std::string& option, const std::string& text) {
+  explain::SizeOptions parsed;
+  try {
+    explain::parse_size(text, parsed);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("{}: {}", option, error.what()));
+  }
+  if (!parsed.size) throw UsageError(fmt::format("{}: '{}' given, HxW wanted", option, text));
+  return *parsed.size;
+}
+
+train::CacheKind parse_cache(const std::string& cache, const std::string& folder) {
+  if (cache == "disk" && folder.empty()) {
+    throw UsageError("--cache disk: --cache-folder is wanted");
+  }
+  return cache == "ram"    ? train::CacheKind::ram
+         : cache == "disk" ? train::CacheKind::disk
+                           : train::CacheKind::none;
+}
+
+}  // namespace vitsnna::cli

@@ -1,0 +1,49 @@
+// What `pretrain` and `finetune` declare and resolve alike.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+
+#include "engine/images/image.h"
+#include "train/data/image_cache.h"
+
+namespace vitsnna::cli {
+
+using kernels::index_t;
+
+/// The most that a count may be: its products with extents stay in 64 bits.
+constexpr index_t kMostOfACount = index_t{1} << 40;
+constexpr double kLargestNumber = 1e12;
+
+/// Options of one group, each with its default in the help.
+class OptionGroup {
+ public:
+  OptionGroup(CLI::App& app, std::string name) : app_(app), name_(std::move(name)) {}
+  void whole(const char* name, index_t& value, const char* help, index_t least,
+             index_t most = kMostOfACount);
+  void number(const char* name, double& value, const char* help, double least,
+              double most = kLargestNumber);
+  void number(const char* name, float& value, const char* help, double least,
+              double most = kLargestNumber);
+  void size(const char* name, std::string& value, const char* help);
+
+ private:
+  CLI::App& app_;
+  std::string name_;
+};
+
+/// How images are read: --cache, --cache-folder, --decode-threads, --max-bad.
+struct ReadingArguments {
+  std::string& cache;
+  std::string& cache_folder;
+  int& decode_threads;
+  double& max_bad;
+};
+void declare(CLI::App& app, const char* group, ReadingArguments arguments);
+
+/// Throws UsageError naming the option.
+engine::Extent parse_extent(const std::string& option, const std::string& text);
+train::CacheKind parse_cache(const std::string& cache, const std::string& folder);
+
+}  // namespace vitsnna::cli

@@ -1,0 +1,183 @@
+// Prepares the model for the set's labels, and keeps count.
+#include "train/supervised/finetuning.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "kernels/error.h"
+#include "kernels/random.h"
+#include "train/evaluation/features.h"
+#include "train/supervised/head_learner.h"
+#include "train/supervised/model_learner.h"
+
+namespace vitsnna::train {
+namespace {
+
+constexpr const char* kLossSum = "epoch_loss_sum";
+
+/// Linear evaluation's: normal .01, no biases.
+void draw_head(model::Checkpoint& model, std::uint64_t seed) {
+  const index_t width = model.config.head_blocks * model.config.embed_dim;
+  std::vector<float> weight(static_cast<std::size_t>(model.config.num_classes * width));
+  kernels::GaussianNoise noise;
+  noise.seed = seed;
+  noise.image_id = 1u << 17;  // past the tensors of a backbone and of DINO's head
+  noise.stream = kernels::RandomStream::initialisation;
+  noise.sigma = .01f;
+  for (std::size_t i = 0; i < weight.size(); i += 4) {
+    const auto normals = kernels::gaussian_block(noise, 0, static_cast<std::uint32_t>(i / 4));
+    for (std::size_t lane = 0; lane < 4 && i + lane < weight.size(); ++lane) {
+      weight[i + lane] = noise.sigma * normals[lane];
+    }
+  }
+  model.tensors["head.weight"] =
+      engine::HostTensor::from_floats({model.config.num_classes, width}, weight);
+  model.tensors["head.bias"] = engine::HostTensor::from_floats(
+      {model.config.num_classes},
+      std::vector<float>(static_cast<std::size_t>(model.config.num_classes), 0.f));
+}
+
+/// The model with a head for the set's labels; whether that head is new.
+bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const Dataset& train) {
+  const auto labels = train.label_count();
+  const bool fits = model.config.num_classes == labels &&
+                    model.config.head_blocks == options.head_blocks &&
+                    model.metadata.activation == model::Activation::sigmoid &&
+                    model.metadata.labels == train.label_names;
+  model.config.num_classes = labels;
+  model.config.head_blocks = options.head_blocks;
+  model.metadata.labels = train.label_names;
+  model.metadata.activation = model::Activation::sigmoid;
+  model.metadata.thresholds.clear();
+  if (model.config.trained_grid_height == model.config.trained_grid_width) {
+    model.metadata.input_size = {options.size.height, options.size.width};
+    model.metadata.crop_pct.reset();
+  }
+  if (!fits) draw_head(model, options.seed);
+  return !fits;
+}
+
+void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
+                const Dataset& train, const Dataset& validation) {
+  if (train.label_count() < 1) throw Error(train.path + ": has no labels, they are wanted here");
+  if (validation.label_names != train.label_names) {
+    throw Error(fmt::format("{}: labels {}, those of {} ({}) wanted", validation.path,
+                            fmt::join(validation.label_names, ", "), train.path,
+                            fmt::join(train.label_names, ", ")));
+  }
+  if (options.head_blocks < 1 || options.head_blocks > model.config.depth) {
+    throw Error(fmt::format("--blocks: {} of a model of {} blocks, 1 to {} wanted",
+                            options.head_blocks, model.config.depth, model.config.depth));
+  }
+  if (options.warmup_epochs > options.epochs) {
+    throw Error(fmt::format("--warmup-epochs: {} of {} epochs, at most all of them wanted",
+                            options.warmup_epochs, options.epochs));
+  }
+}
+
+std::unique_ptr<SupervisedLearner> head_learner(engine::Queue& queue, Communicator& communicator,
+                                                const FinetuneOptions& options,
+                                                const model::Checkpoint& model,
+                                                const Dataset& train, const Dataset& validation,
+                                                const ImageReader& reader) {
+  FeatureOptions how;
+  how.size = options.size;
+  how.decode_threads = options.decode_threads;
+  how.max_bad = options.max_bad;
+  how.report_bad = options.report_bad;
+  const model::Vit vit(queue, model.config, model.metadata, model.tensors, options.precision);
+  ImageFeatures learnt_from = cls_features(queue, communicator, vit, train, reader, how);
+  ImageFeatures validated_on = cls_features(queue, communicator, vit, validation, reader, how);
+  return std::make_unique<HeadLearner>(queue, model.tensors, std::move(learnt_from),
+                                       std::move(validated_on), options);
+}
+
+double softplus(double x) { return std::max(x, 0.) + std::log1p(std::exp(-std::abs(x))); }
+
+}  // namespace
+
+Validation validation_of(index_t labels, const SupervisedLearner::Answers& answers) {
+  Validation result;
+  result.items = answers.items;
+  result.labels = labels;
+  result.targets = answers.targets;
+  for (std::size_t k = 0; k < answers.logits.size(); ++k) {
+    const auto logit = static_cast<double>(answers.logits[k]);
+    const auto target = static_cast<double>(answers.targets[k]);
+    result.probabilities.push_back(static_cast<float>(1. / (1. + std::exp(-logit))));
+    result.loss += target * softplus(-logit) + (1. - target) * softplus(logit);
+  }
+  result.loss /= static_cast<double>(std::max<std::size_t>(answers.logits.size(), 1));
+  return result;
+}
+
+Finetuning::Finetuning(engine::Queue& queue, Communicator& communicator,
+                       const FinetuneOptions& options, const model::Checkpoint& model,
+                       const Dataset& train, const Dataset& validation, const ImageReader& reader)
+    : queue_(queue), options_(options), model_(model) {
+  check_sets(options, model, train, validation);
+  new_head_ = give_head(model_, options, train);
+  if (options.whole_model) {
+    learner_ = std::make_unique<ModelLearner>(queue, communicator, model_.config, model_.metadata,
+                                              model_.tensors, train, validation, reader, options);
+  } else {
+    learner_ = head_learner(queue, communicator, options, model_, train, validation, reader);
+  }
+  learning_rate_.base = options.learning_rate * static_cast<double>(options.batch) / 256.;
+  learning_rate_.final = options.final_learning_rate;
+  learning_rate_.steps = options.epochs * learner_->steps_per_epoch();
+  learning_rate_.warmup_steps = options.warmup_epochs * learner_->steps_per_epoch();
+}
+
+SupervisedStep Finetuning::schedule() const {
+  return {learning_rate_.at(done_), options_.weight_decay};
+}
+
+SupervisedReport Finetuning::step() {
+  if (epoch_ends()) loss_sum_ = 0;
+  const SupervisedReport report = learner_->step(schedule());
+  if (report.finite) {
+    ++done_;
+    loss_sum_ += report.loss;
+  }
+  return report;
+}
+
+double Finetuning::epoch_loss() const {
+  const index_t steps = (done_ + steps_per_epoch() - 1) % steps_per_epoch() + 1;
+  return loss_sum_ / static_cast<double>(steps);
+}
+
+Validation Finetuning::validate() {
+  return validation_of(model_.config.num_classes, learner_->validate());
+}
+
+RunState Finetuning::state() const {
+  RunState state;
+  state.steps = done_;
+  state.metadata[kLossSum] = fmt::format("{}", loss_sum_);
+  collect(queue_, learner_->state(), state.tensors);
+  return state;
+}
+
+void Finetuning::restore(const RunState& state, const std::string& where) {
+  if (state.steps > steps()) {
+    throw Error(fmt::format("{}: {} steps done, at most {} wanted", where, state.steps, steps()));
+  }
+  const double loss_sum = number_in(state, kLossSum, where);
+  train::restore(queue_, learner_->state(), state.tensors, where);
+  learner_->refresh();
+  learner_->seek(state.steps);
+  loss_sum_ = loss_sum;
+  done_ = state.steps;
+}
+
+model::Checkpoint Finetuning::model(const std::vector<float>& thresholds) const {
+  model::Checkpoint result = model_;
+  for (auto& [name, tensor] : learner_->learnt()) result.tensors.insert_or_assign(name, tensor);
+  result.metadata.thresholds = thresholds;
+  return result;
+}
+
+}  // namespace vitsnna::train
