@@ -68,9 +68,8 @@ void declare(CLI::App& app, FinetuneArguments& arguments) {
   app.add_option("--val-data", arguments.validation_data, "To validate on (default: --data)")
       ->type_name("PATH");
   app.add_option("--val-split", arguments.validation_split,
-                 "To validate on, where there are splits")
-      ->type_name("NAME")
-      ->capture_default_str();
+                 "To validate on (default: val where there are splits)")
+      ->type_name("NAME");
   app.add_option("--output,-o", arguments.output, "The run's folder")->required()->type_name("DIR");
   declare_recipe(app, arguments);
   app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")

@@ -11,7 +11,7 @@
 namespace vitsnna::cli {
 
 struct FinetuneArguments {
-  std::string data, split, validation_data, validation_split = "val", output, model;
+  std::string data, split, validation_data, validation_split, output, model;
   CheckpointArguments checkpoint;
   std::string size = "360x640";
   std::string optimizer = "sgd";
