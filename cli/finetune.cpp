@@ -1,6 +1,7 @@
 // `vitsnna finetune`: a head for a set's labels, on a backbone that stands still or learns too.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "cli/training_data.h"
 #include "engine/queue.h"
 #include "train/data/image_files.h"
+#include "train/data/sources/sources.h"
 #include "train/parallel/connect.h"
 #include "train/supervised/finetuning.h"
 
@@ -39,6 +41,19 @@ RunFolder::Options folder_options(const FinetuneArguments& arguments) {
   options.may_change = finetune_may_change();
   options.curve = curve_panels();
   return options;
+}
+
+/// Never what is learnt from: a set without splits needs another beside it.
+train::Dataset open_validation(const FinetuneArguments& arguments) {
+  if (!arguments.validation_data.empty()) {
+    return open_split(arguments.validation_data, arguments.validation_split, "val");
+  }
+  const std::string split = arguments.validation_split.empty() ? "val" : arguments.validation_split;
+  const std::vector<std::string> splits = train::splits_of(arguments.data);
+  if (std::find(splits.begin(), splits.end(), split) == splits.end()) {
+    throw Error(fmt::format("--val-data: wanted, as {} has no split {}", arguments.data, split));
+  }
+  return train::open_dataset(arguments.data, split);
 }
 
 /// Negatives over positives, by label.
@@ -212,9 +227,7 @@ void finetune(FinetuneArguments arguments) {
     }
     options.report_bad = [&](const std::string& text) { console.warn(text); };
     const train::Dataset set = open_split(arguments.data, arguments.split, "train");
-    const train::Dataset validation =
-        open_split(arguments.validation_data.empty() ? arguments.data : arguments.validation_data,
-                   arguments.validation_split, arguments.validation_split);
+    const train::Dataset validation = open_validation(arguments);
     require_labels(set);
     require_labels(validation);
     print_summary(console, {&set, &validation});

@@ -2,6 +2,7 @@
 // that ends early goes on to the same bytes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <random>
@@ -137,7 +138,16 @@ TEST_F(CliFinetune, KilledAndResumedItComesToTheSameBytes) {
 TEST_F(CliFinetune, WhatDoesNotFitIsNamed) {
   const auto refused = [&](const std::vector<std::string>& more, int code,
                            const std::vector<std::string>& texts) {
-    const Outcome outcome = finetune("run", more);
+    std::vector<std::string> all = arguments("run");
+    for (std::size_t k = 0; k < more.size(); k += 2) {
+      const auto found = std::find(all.begin(), all.end(), more[k]);
+      if (found == all.end()) {
+        all.insert(all.end(), {more[k], more[k + 1]});
+      } else {
+        *(found + 1) = more[k + 1];
+      }
+    }
+    const Outcome outcome = run_binary(all);
     EXPECT_EQ(outcome.exit_code, code) << outcome;
     for (const std::string& text : texts) {
       EXPECT_NE(outcome.err.find(text), std::string::npos) << text << "\n" << outcome;

@@ -100,7 +100,7 @@ TEST_P(FinetuningTest, LearnsWhatCanBeSeen) {
   const double first = small.run.epoch_loss();
   EXPECT_NEAR(first, std::log(2.), .4);  // a new head knows nothing
   small.steps(small.run.steps());
-  EXPECT_LT(small.run.epoch_loss(), .5 * first);
+  EXPECT_LT(small.run.epoch_loss(), .6 * first);
   EXPECT_GT(small.mean_auc(), .95);
 }
 
