@@ -23,12 +23,19 @@ void register_linear(Target& target, DType dtype, index_t items, index_t tokens)
   };
   const auto residual = [=](Operands& operands, Linear& args) {
     args.output = operands.matrix(items, tokens, args.weight.outer(), DType::f32);
-    args.accumulate = true;
+    args.residual = args.output;
+  };
+  const auto drop_path = [=](Operands& operands, Linear& args) {
+    args.output = operands.matrix(items, tokens, args.weight.outer(), DType::f32);
+    args.residual = operands.matrix(items, tokens, args.weight.outer(), DType::f32);
+    args.factors.factors = operands.floats(items);
+    args.factors.runs[0].rows_each = static_cast<std::uint32_t>(tokens);
   };
   constexpr index_t patch_pixels = 3 * 8 * 8;
   layer("patches", patch_pixels, width, [](Operands&, Linear&) {});
   layer("qkv", width, 3 * width, [](Operands&, Linear&) {});
   layer("projection", width, width, residual);
+  layer("projection_drop_path", width, width, drop_path);
   layer("mlp_up_gelu", width, 4 * width,
         [](Operands&, Linear& args) { args.epilogue = Epilogue::gelu; });
   layer("mlp_down", 4 * width, width, residual);

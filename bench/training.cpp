@@ -39,15 +39,22 @@ void register_augment(Target& target, index_t crops, index_t height, index_t wid
 /// The losses, at all ten crops of the images of a step.
 void register_losses(Target& target) {
   const index_t images = target.sizes.training_images, out_dim = target.sizes.out_dim;
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    register_op(target, joined({"dino_loss", size_name(dtype, images, out_dim)}),
-                &Backend::dino_loss, Bound::memory, [=](Operands& operands) {
+  const std::pair<DType, DType> types[] = {{DType::f32, DType::f32},
+                                           {DType::bf16, DType::bf16},
+                                           {DType::bf16, DType::f32},
+                                           {DType::f32, DType::bf16}};
+  for (const auto& [dtype, teacher] : types) {
+    const std::string mixed =
+        teacher == dtype ? "" : std::string("teacher_") + kernels::name_of(teacher);
+    register_op(target, joined({"dino_loss", size_name(dtype, images, out_dim), mixed}),
+                &Backend::dino_loss, Bound::memory,
+                [=, teacher = teacher, dtype = dtype](Operands& operands) {
                   DinoLoss args;
                   args.items = args.global_items = images;
                   args.student_crops = 10;
                   args.out_dim = out_dim;
                   args.student = operands.matrix(args.student_crops, images, out_dim, dtype);
-                  args.teacher = operands.matrix(2, images, out_dim, dtype);
+                  args.teacher = operands.matrix(2, images, out_dim, teacher);
                   args.centre = operands.floats(out_dim);
                   args.teacher_temperature = operands.device(std::vector<float>{.04f});
                   args.student_gradient =

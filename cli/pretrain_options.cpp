@@ -36,6 +36,8 @@ void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
   recipe.whole("--freeze-last-layer", options.freeze_last_layer_epochs,
                "Epochs in which the head's last layer stands still", 0);
   recipe.number("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any", 0);
+  recipe.number("--drop-path", options.drop_path,
+                "Share of residual branches left out in the student's last block", 0, .99);
   app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
       ->type_name("N")
       ->group(kRecipe)
@@ -187,6 +189,7 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
                              {"warmup_teacher_temp", o.teacher_temperature.warmup},
                              {"warmup_teacher_temp_epochs", o.teacher_temperature.warmup_epochs},
                              {"freeze_last_layer", o.freeze_last_layer_epochs},
+                             {"drop_path", o.drop_path},
                              {"clip", static_cast<double>(o.learner.clip)},
                              {"seed", static_cast<std::int64_t>(o.seed)},
                              {"out_dim", o.head.out_dim},

@@ -2,6 +2,7 @@
 // preparation of a weight for a backend.
 #pragma once
 
+#include "kernels/row_factors.h"
 #include "kernels/types.h"
 
 namespace vitsnna::kernels {
@@ -40,8 +41,9 @@ enum class Epilogue : std::uint8_t {
   gelu_backward,  ///< y = (x W^T) * gelu'(auxiliary), auxiliary the layer's pre-activation
 };
 
-/// y[i, r, :] (+)= epilogue(x[i, r, :] W^T + bias), i < items, r < rows. Sums in fp32. A row's
-/// bits depend on that row, the weight and `rows`, never on `items` or the thread count.
+/// y[i, r, :] = [residual[i, r, :] + factor_ir *] epilogue(x[i, r, :] W^T + bias), i < items,
+/// r < rows. Sums in fp32. A row's bits depend on that row, the weight and `rows`, never on `items`
+/// or the thread count.
 struct Linear {
   index_t items = 1;
   index_t rows = 0;   ///< rows of each item
@@ -49,7 +51,10 @@ struct Linear {
   LinearWeight weight;
   const float* bias = nullptr;  ///< (weight.outer()), or null
   Epilogue epilogue = Epilogue::none;
-  bool accumulate = false;      ///< add to `output`, which is then fp32 (residual stream)
+  /// Optional, (items, rows, outer) fp32: the residual stream, which the layer adds to. `output` is
+  /// then fp32; it may be this very matrix, else they do not overlap.
+  ConstMatrix residual;
+  RowFactors factors;           ///< of what is added to `residual` (drop path)
   Matrix output;                ///< (items, rows, weight.outer()), fp32 or bf16
   Matrix pre_activation;        ///< optional with `gelu`: x W^T + b is kept here, same extents
   ConstMatrix auxiliary;        ///< with `gelu_backward`: (auxiliary_items, rows, outer)
@@ -63,7 +68,8 @@ inline double flops(const Linear& a) {
 inline double bytes(const Linear& a) {
   const auto rows = static_cast<double>(a.items * a.rows);
   return rows * static_cast<double>(a.weight.inner() * size_of(a.input.dtype) +
-                                    a.weight.outer() * size_of(a.output.dtype)) +
+                                    a.weight.outer() *
+                                        (size_of(a.output.dtype) + (a.residual.data ? 4 : 0))) +
          static_cast<double>(a.weight.out_features * a.weight.in_features *
                              size_of(a.weight.dtype));
 }

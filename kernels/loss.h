@@ -1,6 +1,9 @@
 // Training losses, each with the gradient of its logits. SPEC sections 4 and 5.
 #pragma once
 
+#include <string>
+
+#include "kernels/error.h"
 #include "kernels/types.h"
 
 namespace vitsnna::kernels {
@@ -29,6 +32,18 @@ struct DinoLoss {
   float* monitors = nullptr;  ///< (2), += loss, teacher's entropy; their difference is KL(q|p)
 };
 inline const char* op_name(const DinoLoss&) { return "dino_loss"; }
+/// Every backend's first act: throws Error where there is no pair of views, or where the gradient
+/// is not of the student's type.
+inline void check(const DinoLoss& a) {
+  if (a.student_crops < 2) {
+    throw Error("op dino_loss: " + std::to_string(a.student_crops) +
+                " crops of the student's, at least 2 wanted");
+  }
+  if (a.student_gradient.dtype != a.student.dtype) {
+    throw Error(std::string("op dino_loss: gradient in ") + name_of(a.student_gradient.dtype) +
+                ", " + name_of(a.student.dtype) + " as the student's logits wanted");
+  }
+}
 inline double flops(const DinoLoss& a) {
   return 10. * static_cast<double>((a.student_crops + 2) * a.items) *
          static_cast<double>(a.out_dim);

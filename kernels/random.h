@@ -21,7 +21,8 @@ enum class RandomStream : std::uint32_t {
   explanation_noise = 0,
   initialisation = 1,
   augmentation = 2,
-  shuffle = 3
+  shuffle = 3,
+  drop_path = 4
 };
 
 /// Noise e ~ N(0, sigma^2) of a batch of samples; sigma 0 is none. With `extremes` the deviation is

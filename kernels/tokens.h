@@ -1,6 +1,7 @@
 // Assembling a token sequence from patch embeddings, and its gradient.
 #pragma once
 
+#include "kernels/row_factors.h"
 #include "kernels/types.h"
 
 namespace vitsnna::kernels {
@@ -39,8 +40,9 @@ inline double flops(const AssembleTokensBackward& a) {
 }
 inline double bytes(const AssembleTokensBackward& a) { return 6. * flops(a); }
 
-/// destination (+)= source, element by element, converting between fp32 and bf16; a null source is
-/// zeros. Extents (items, rows, columns); item strides may be 0 on the source to broadcast it.
+/// destination (+)= factor source, element by element, converting between fp32 and bf16; a null
+/// source is zeros. Extents (items, rows, columns); item strides may be 0 on the source to
+/// broadcast it.
 struct CopyRows {
   index_t items = 1;
   index_t rows = 0;
@@ -48,6 +50,7 @@ struct CopyRows {
   ConstMatrix source;
   Matrix destination;
   bool accumulate = false;
+  RowFactors factors;  ///< by destination row
 };
 inline const char* op_name(const CopyRows&) { return "copy_rows"; }
 inline double flops(const CopyRows& a) {

@@ -76,6 +76,10 @@ class BackwardRun {
         pass_.blocks.size() != layers_.config.depth - 1) {
       throw Error("backward: below the last block it wants a recorded forward");
     }
+    if (pass_.branch_factors.factors && request_.gradients != 1) {
+      throw Error("backward: " + std::to_string(request_.gradients) +
+                  " gradients an image of a pass with drop path, 1 wanted");
+    }
     if (layout_.packed() && request_.depth == BackwardRequest::Depth::patches) {
       throw Error("backward: the patches' gradient wants images of one size");
     }
@@ -120,7 +124,7 @@ class BackwardRun {
     linear.input = input;
     linear.weight = layer.backward;
     linear.output = output;
-    linear.accumulate = accumulate;
+    if (accumulate) linear.residual = output;
     if (pre_activation) {
       linear.epilogue = Epilogue::gelu_backward;
       linear.auxiliary = pre_activation.matrix();
@@ -158,12 +162,32 @@ class BackwardRun {
                   gradient.matrix(), input_gradient.matrix(), accumulate);
   }
 
-  /// The fp32 gradient rows as operands of a product: themselves in fp32, a rounded copy in bf16.
-  Tensor as_operand(const Tensor& gradient) const {
-    if (layers_.vit.precision() == DType::f32) return gradient;
-    const Tensor copy = layers_.allocate_operand(gradient.shape);
-    layers_.copy(gradient, copy);
-    return copy;
+  /// The fp32 gradient rows as operands of a product: themselves in fp32, a rounded copy in bf16;
+  /// scaled, where a branch had factors.
+  Tensor as_operand(const Tensor& gradient, const kernels::RowFactors& factors = {}) const {
+    if (layers_.vit.precision() == DType::f32 && !factors.factors) return gradient;
+    const Tensor result = layers_.allocate_operand(gradient.shape);
+    kernels::CopyRows copy;
+    copy.items = gradient.shape[0];
+    copy.rows = gradient.shape[1];
+    copy.columns = gradient.shape[2];
+    copy.source = gradient.matrix();
+    copy.destination = result.matrix();
+    copy.factors = factors;
+    layers_.ops.copy_rows(layers_.queue.raw(), copy);
+    return result;
+  }
+
+  /// What scaled the token rows of a block's branch, from a slab's first on.
+  kernels::RowFactors factors_of(index_t block, BranchFactors::Branch branch,
+                                 index_t first = 0) const {
+    return layout_.row_factors(pass_.branch_factors.of(block, branch, layout_.items()), first);
+  }
+  /// The same of the last block, which has one row an image.
+  kernels::RowFactors last_factors(BranchFactors::Branch branch) const {
+    kernels::RowFactors factors;
+    factors.factors = pass_.branch_factors.of(layers_.config.depth - 1, branch, layout_.items());
+    return factors;
   }
 
   void features_gradient() {
@@ -187,19 +211,20 @@ class BackwardRun {
     norm_backward(gradients_, 1, last.output.matrix(), layout_.items(), layers_.vit.weights().norm,
                   features_.rows_from(layers_.config.head_blocks - 1), middle_.matrix(), false);
     const engine::ArenaScope scope(layers_.arena);
-    mlp_backward(last.middle, last.pre_activation, block, middle_);
-    const Tensor operand = as_operand(middle_);
+    mlp_backward(last.middle, last.pre_activation, block, last_factors(BranchFactors::mlp),
+                 middle_);
+    const Tensor operand = as_operand(middle_, last_factors(BranchFactors::attention));
     transposed(operand, block.projection, output_gradient(layers_.config.depth - 1));
     weight_gradients_.linear(last.attended, operand, block.projection);
   }
 
-  /// gradient += d MLP(LN(middle)) / d middle, gradient rows on entry dL/d output.
+  /// gradient += d factor MLP(LN(middle)) / d middle, gradient rows on entry dL/d output.
   void mlp_backward(const Tensor& middle, const Tensor& pre_activation, const BlockWeights& block,
-                    const Tensor& gradient) const {
+                    const kernels::RowFactors& factors, const Tensor& gradient) const {
     const engine::ArenaScope scope(layers_.arena);
     const index_t items = gradient.shape[0], rows = gradient.shape[1];
     const index_t hidden_width = layers_.config.mlp_hidden;
-    const Tensor operand = as_operand(gradient);
+    const Tensor operand = as_operand(gradient, factors);
     const Tensor hidden_gradient = layers_.allocate_operand({items, rows, hidden_width});
     transposed(items, rows, operand.matrix(), block.fc2, hidden_gradient.matrix(), pre_activation);
     const Tensor normalised_gradient = layers_.allocate_operand({items, rows, width_});
@@ -298,7 +323,7 @@ class BackwardRun {
                       gradient_rows(group, dx_).matrix(), true);
       }
     }
-    block_mlp(record, block);
+    block_mlp(record, index);
     const engine::ArenaScope scope(layers_.arena);
     if (!output_gradient(index)) {
       attention_gradient_ = layers_.allocate_operand(rows_of(width_));
@@ -307,7 +332,7 @@ class BackwardRun {
     }
     {
       const engine::ArenaScope operand_scope(layers_.arena);
-      const Tensor operand = as_operand(dx_);
+      const Tensor operand = as_operand(dx_, factors_of(index, BranchFactors::attention));
       transposed(operand, block.projection, attention_gradient_);
       weight_gradients_.linear(record.attended, operand, block.projection);
     }
@@ -321,7 +346,8 @@ class BackwardRun {
   }
 
   /// The MLP's part of a block, a slab at a time to bound the hidden rows.
-  void block_mlp(const BlockRecord& record, const BlockWeights& block) {
+  void block_mlp(const BlockRecord& record, index_t index) {
+    const BlockWeights& block = weights(index);
     const engine::ArenaScope scope(layers_.arena);
     const bool shared = request_.gradients > 1;  // every gradient belongs to the one item
     const index_t units = layout_.slab_units(request_.gradients);
@@ -341,7 +367,8 @@ class BackwardRun {
         pre = layout_.slab(recomputed, 0, count);
         if (!shared || first == 0) pre_activation(middle, block, pre);
       }
-      mlp_backward(middle, pre, block, layout_.slab(dx_, first, count));
+      mlp_backward(middle, pre, block, factors_of(index, BranchFactors::mlp, first),
+                   layout_.slab(dx_, first, count));
     }
   }
 

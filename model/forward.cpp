@@ -1,4 +1,5 @@
-// x_0 = [cls; patches W_E + b] + pos;  x' = x + Attn(LN(x));  x'' = x' + MLP(LN(x'))  (SPEC 1)
+// x_0 = [cls; patches W_E + b] + pos;  x' = x + s Attn(LN(x));  x'' = x' + t MLP(LN(x'))  (SPEC 1),
+// with s and t 1 but for drop path's factors.
 #include "model/forward.h"
 
 #include <string>
@@ -27,13 +28,14 @@ BlockMask mask_of(const ForwardInput& input, index_t block) {
 class ForwardRun {
  public:
   ForwardRun(const PassContext& context, std::span<const ImageGroup> groups,
-             const ForwardKeep& keep)
+             const ForwardKeep& keep, const BranchFactors& factors)
       : layers_(context),
         groups_(groups),
         keep_(keep),
         width_(layers_.config.embed_dim),
         pass_(context.arena),
         layout_(pass_.layout) {
+    pass_.branch_factors = factors;
     for (const ImageGroup& group : groups) {
       layout_.add(group.items, group.grid.tokens());
       pass_.grids.push_back(group.grid);
@@ -156,9 +158,16 @@ class ForwardRun {
     }
   }
 
-  /// output += MLP(LN(middle)), where output already holds middle.
-  void mlp(const Tensor& middle, const Tensor& output, const BlockWeights& block,
+  /// Of a branch of every image.
+  const float* factors_of(index_t block, BranchFactors::Branch branch) const {
+    return pass_.branch_factors.of(block, branch, layout_.items());
+  }
+
+  /// output = middle + factor MLP(LN(middle)); they may be one.
+  void mlp(const Tensor& middle, const Tensor& output, index_t index,
            const Tensor& pre_activation = {}) {
+    const BlockWeights& block = weights(index);
+    const float* factors = factors_of(index, BranchFactors::mlp);
     const engine::ArenaScope scope(layers_.arena);
     const index_t units = layout_.slab_units();
     const index_t slab = layers_.mlp_slab(units, layout_.rows_of_unit());
@@ -173,8 +182,15 @@ class ForwardRun {
       layers_.layer_norm(input, block.norm2, normalised);
       layers_.mlp_hidden(normalised, block.fc1, hidden,
                          pre_activation ? layout_.slab(pre_activation, first, count) : Tensor{});
-      layers_.linear_add(hidden, block.fc2, layout_.slab(output, first, count));
+      layers_.linear_add(hidden, block.fc2, input, layout_.row_factors(factors, first),
+                         layout_.slab(output, first, count));
     }
+  }
+
+  /// output = x + factor (attended W^T + b)
+  void add_attention(const Tensor& attended, const Tensor& x, index_t block, const Tensor& output) {
+    layers_.linear_add(attended, weights(block).projection, x,
+                       layout_.row_factors(factors_of(block, BranchFactors::attention)), output);
   }
 
   Tensor block_in_place(const Tensor& x, index_t index) {
@@ -186,9 +202,9 @@ class ForwardRun {
       layers_.layer_norm(x, block.norm1, normalised);
       layers_.linear(normalised, block.query_key_value, query_key_value);
       attend(query_key_value, normalised, nullptr, index);
-      layers_.linear_add(normalised, block.projection, x);
+      add_attention(normalised, x, index, x);
     }
-    mlp(x, x, block);
+    mlp(x, x, index);
     return x;
   }
 
@@ -211,10 +227,8 @@ class ForwardRun {
       layers_.linear(normalised, block.query_key_value, record.query_key_value);
     }
     attend(record.query_key_value, record.attended, record.log_sum_exp.f32(), index);
-    layers_.copy(x, record.middle);
-    layers_.linear_add(record.attended, block.projection, record.middle);
-    layers_.copy(record.middle, output);
-    mlp(record.middle, output, block, record.pre_activation);
+    add_attention(record.attended, x, index, record.middle);
+    mlp(record.middle, output, index, record.pre_activation);
     return output;
   }
 
@@ -232,14 +246,22 @@ class ForwardRun {
       layers_.linear(normalised, block.key_value, last.key_value);
     }
     for (const TokenLayout::Group& group : layout_.groups()) last_attention(group, x);
-    layers_.linear_add(last.attended, block.projection, last.middle);
-    layers_.copy(last.middle, last.output);
+    layers_.linear_add(last.attended, block.projection, last.middle,
+                       last_factors(BranchFactors::attention), last.middle);
     const engine::ArenaScope scope(layers_.arena);
     const Tensor normalised = layers_.allocate_operand({layout_.items(), 1, width_});
     const Tensor hidden = layers_.allocate_operand({layout_.items(), 1, layers_.config.mlp_hidden});
     layers_.layer_norm(last.middle, block.norm2, normalised);
     layers_.mlp_hidden(normalised, block.fc1, hidden, last.pre_activation);
-    layers_.linear_add(hidden, block.fc2, last.output);
+    layers_.linear_add(hidden, block.fc2, last.middle, last_factors(BranchFactors::mlp),
+                       last.output);
+  }
+
+  /// Of the last block, which has one row an image.
+  kernels::RowFactors last_factors(BranchFactors::Branch branch) const {
+    kernels::RowFactors factors;
+    factors.factors = factors_of(layers_.config.depth - 1, branch);
+    return factors;
   }
 
   /// The CLS query's attention, and its residual's row.
@@ -306,9 +328,9 @@ ForwardPass forward(const PassContext& context, const GridEmbedding& grid,
 }
 
 ForwardPass forward(const PassContext& context, std::span<const ImageGroup> groups,
-                    const ForwardKeep& keep) {
+                    const ForwardKeep& keep, const BranchFactors& factors) {
   if (groups.empty()) throw Error("forward: no images");
-  return ForwardRun(context, groups, keep).run();
+  return ForwardRun(context, groups, keep, factors).run();
 }
 
 void cls_attention(const PassContext& context, const ForwardPass& pass, index_t block,

@@ -67,11 +67,23 @@ struct LastBlockRecord {
   Tensor output;          ///< (items, 1, d) fp32
 };
 
+/// What each image's residual branches are scaled by (drop path, SPEC section 4): fp32 on the
+/// device, (depth, 2, images), the attention's before the MLP's. None: they are added as they are.
+struct BranchFactors {
+  const float* factors = nullptr;
+  enum Branch : std::uint8_t { attention, mlp };
+
+  const float* of(index_t block, Branch branch, index_t images) const {
+    return factors ? factors + (2 * block + branch) * images : nullptr;
+  }
+};
+
 struct ForwardPass {
   explicit ForwardPass(engine::Arena& arena) : blocks(arena) {}
 
   TokenLayout layout;
   std::vector<GridEmbedding> grids;  ///< by group
+  BranchFactors branch_factors;
   engine::Tape<BlockRecord> blocks;  ///< depth - 1 records, or none when not recorded
   LastBlockRecord last;
   std::vector<Tensor> patches;  ///< by group (items, patches, channels p p), on request
@@ -91,9 +103,9 @@ struct ForwardKeep {
 ForwardPass forward(const PassContext& context, const GridEmbedding& grid,
                     const ForwardInput& input, index_t items, const ForwardKeep& keep);
 
-/// The same for images of several sizes at once.
+/// The same for images of several sizes at once; a backward reads the factors again.
 ForwardPass forward(const PassContext& context, std::span<const ImageGroup> groups,
-                    const ForwardKeep& keep);
+                    const ForwardKeep& keep, const BranchFactors& factors = {});
 
 /// Probabilities of the CLS query in block `block` of a recorded pass of one group: fills
 /// `probabilities` (items, heads, tokens).

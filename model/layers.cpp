@@ -31,19 +31,6 @@ void Layers::linear(index_t items, index_t rows, kernels::ConstMatrix input,
   ops.linear(queue.raw(), args);
 }
 
-void Layers::linear_add(index_t items, index_t rows, kernels::ConstMatrix input,
-                        const LinearLayer& layer, kernels::Matrix output) const {
-  kernels::Linear args;
-  args.items = items;
-  args.rows = rows;
-  args.input = input;
-  args.weight = layer.forward;
-  args.bias = layer.bias;
-  args.accumulate = true;
-  args.output = output;
-  ops.linear(queue.raw(), args);
-}
-
 void Layers::copy(index_t items, index_t rows, index_t columns, kernels::ConstMatrix source,
                   kernels::Matrix destination) const {
   kernels::CopyRows args;
@@ -63,12 +50,18 @@ void Layers::linear(const Tensor& input, const LinearLayer& layer, const Tensor&
   linear(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
 }
 
-void Layers::linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& output) const {
-  linear_add(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
-}
-
-void Layers::copy(const Tensor& source, const Tensor& destination) const {
-  copy(source.shape[0], source.shape[1], source.shape[2], source.matrix(), destination.matrix());
+void Layers::linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& residual,
+                        const kernels::RowFactors& factors, const Tensor& output) const {
+  kernels::Linear args;
+  args.items = input.shape[0];
+  args.rows = input.shape[1];
+  args.input = input.matrix();
+  args.weight = layer.forward;
+  args.bias = layer.bias;
+  args.residual = residual.matrix();
+  args.factors = factors;
+  args.output = output.matrix();
+  ops.linear(queue.raw(), args);
 }
 
 void Layers::mlp_hidden(const Tensor& input, const LinearLayer& fc1, const Tensor& hidden,

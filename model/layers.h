@@ -30,17 +30,15 @@ class Layers {
   /// output = input W^T + b.
   void linear(index_t items, index_t rows, kernels::ConstMatrix input, const LinearLayer& layer,
               kernels::Matrix output) const;
-  /// output += input W^T + b: onto the residual stream.
-  void linear_add(index_t items, index_t rows, kernels::ConstMatrix input, const LinearLayer& layer,
-                  kernels::Matrix output) const;
   void copy(index_t items, index_t rows, index_t columns, kernels::ConstMatrix source,
             kernels::Matrix destination) const;
 
   // The same on every row of whole tensors.
   void layer_norm(const Tensor& input, const NormLayer& norm, const Tensor& output) const;
   void linear(const Tensor& input, const LinearLayer& layer, const Tensor& output) const;
-  void linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& output) const;
-  void copy(const Tensor& source, const Tensor& destination) const;
+  /// output = residual + factor (input W^T + b); `output` may be the residual.
+  void linear_add(const Tensor& input, const LinearLayer& layer, const Tensor& residual,
+                  const kernels::RowFactors& factors, const Tensor& output) const;
   /// hidden = gelu(input W^T + b); keeps input W^T + b where `pre_activation` is given.
   void mlp_hidden(const Tensor& input, const LinearLayer& fc1, const Tensor& hidden,
                   const Tensor& pre_activation) const;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "kernels/row_factors.h"
 
 namespace vitsnna::model {
 
@@ -40,6 +41,10 @@ class TokenLayout {
   index_t slab_units(index_t gradients = 1) const { return packed() ? rows_ : items_ * gradients; }
   index_t rows_of_unit() const { return packed() ? 1 : groups_.front().tokens; }
   Tensor slab(const Tensor& tensor, index_t first, index_t count) const;
+
+  /// Factors (items) of all images, for the token rows of a slab that begins at `first`. Throws
+  /// Error where the images have more sizes than an op takes.
+  kernels::RowFactors row_factors(const float* factors, index_t first = 0) const;
 
  private:
   std::vector<Group> groups_;

@@ -160,6 +160,7 @@ class Tile {
 index_t dino_loss_scratch(const Queue&, const DinoLoss& a) { return Layout(a).bytes; }
 
 void dino_loss(Queue& queue, const DinoLoss& a) {
+  check(a);
   const Layout layout(a);
   auto* log_sum_exp = scratch_at<float>(queue, layout.log_sum_exp);
   auto* sums = scratch_at<double>(queue, layout.sums);

@@ -171,13 +171,17 @@ void linear(Queue& queue, const Linear& args) {
     row.columns = columns;
     row.bias = args.bias ? args.bias + first_column : nullptr;
     row.epilogue = args.epilogue;
-    row.accumulate = args.accumulate;
     row.output_dtype = args.output.dtype;
     row.pre_activation_dtype = args.pre_activation.dtype;
     row.auxiliary_dtype = args.auxiliary.dtype;
     for (index_t r = 0; r < rows; ++r) {
       row.product = tile + r * columns;
       row.output = element(args.output, item, first_row + r, first_column);
+      if (args.residual.data) {
+        row.residual =
+            static_cast<const float*>(element(args.residual, item, first_row + r, first_column));
+        row.factor = args.factors.of(item * args.rows + first_row + r);
+      }
       if (args.pre_activation.data) {
         row.pre_activation = element(args.pre_activation, item, first_row + r, first_column);
       }

@@ -1,4 +1,4 @@
-// destination (+)= source between fp32 and bf16; a null source is zeros.
+// destination (+)= factor source between fp32 and bf16; a null source is zeros.
 #include "kernels/cuda/dtypes.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/row_walk.h"
@@ -9,12 +9,16 @@ namespace {
 
 template <int width, class In, class Out>
 __global__ void __launch_bounds__(256)
-    copy_rows_kernel(Rows<const In> source, Rows<Out> destination, RowWalk walk, bool accumulate) {
+    copy_rows_kernel(Rows<const In> source, Rows<Out> destination, RowWalk walk, RowFactors factors,
+                     bool accumulate) {
   const Place at = place_of_thread(walk, width);
   if (at.column >= walk.columns) return;
   Out* to = destination.row(at.item, at.row) + at.column;
   float values[width] = {};
   if (source.data) load_floats(source.row(at.item, at.row) + at.column, values);
+  const float factor = factors.of(at.item * walk.rows + at.row);
+#pragma unroll
+  for (int k = 0; k < width; ++k) values[k] *= factor;
   if (accumulate) {
     float before[width];
     load_floats(to, before);
@@ -31,7 +35,7 @@ void copy_rows(Queue& queue, const CopyRows& args) {
   Extents extents{args.items, args.rows, args.columns};
   ConstMatrix source = args.source;
   Matrix destination = args.destination;
-  join_rows(extents, source, destination);
+  if (!args.factors.factors) join_rows(extents, source, destination);
   if (!source.data) source = {nullptr, destination.dtype, 0, 0};
   with_dtype(source.dtype, [&]<class In>() {
     with_dtype(destination.dtype, [&]<class Out>() {
@@ -40,11 +44,13 @@ void copy_rows(Queue& queue, const CopyRows& args) {
       if (moves_at_once(widest, extents.columns, source, ConstMatrix(destination))) {
         const LaunchShape shape = shape_of("copy_rows", extents, widest, walk);
         launch<copy_rows_kernel<widest, In, Out>>("copy_rows", queue, shape, Rows<const In>(source),
-                                                  Rows<Out>(destination), walk, args.accumulate);
+                                                  Rows<Out>(destination), walk, args.factors,
+                                                  args.accumulate);
       } else {
         const LaunchShape shape = shape_of("copy_rows", extents, 1, walk);
         launch<copy_rows_kernel<1, In, Out>>("copy_rows", queue, shape, Rows<const In>(source),
-                                             Rows<Out>(destination), walk, args.accumulate);
+                                             Rows<Out>(destination), walk, args.factors,
+                                             args.accumulate);
       }
     });
   });

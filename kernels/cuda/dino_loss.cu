@@ -1,21 +1,21 @@
 // DINO's loss: every row's log-sum-exp, then one pass in which a thread follows one column through
 // all images, so that q of both views is worked out once, in registers, and the teacher's column
 // sums need no atomics. Logits are read twice, the gradient written once, nothing else is kept.
-#include <string>
-
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/dtypes.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/rows.h"
-#include "kernels/error.h"
 
 namespace vitsnna::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kAtOnce = 4;  ///< loads in flight
+constexpr int kAtOnce = 4;  ///< loads of a row in flight
+/// Crops of an image whose loads are in flight: DINO's ten. A thread a column is a quarter of the
+/// threads that a GPU holds, so each of them has to ask for enough.
+constexpr int kCropsAtOnce = 10;
 constexpr float kLog2e = 1.4426950408889634f;
 constexpr float kLowest = -3.402823466e38f;
 
@@ -124,17 +124,17 @@ __global__ void __launch_bounds__(kThreads)
     targets.q1 = views.target(load_float(teacher.row(1, item) + column),
                               scratch.log_sum_exp[a.items + item]);
     float of_item = 0.f;
-    for (index_t first = 0; first < a.student_crops; first += kAtOnce) {
-      float x[kAtOnce];  // read before the gradient may take their place
+    for (index_t first = 0; first < a.student_crops; first += kCropsAtOnce) {
+      float x[kCropsAtOnce];  // read before the gradient may take their place
 #pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
+      for (int k = 0; k < kCropsAtOnce; ++k) {
         x[k] = 0.f;
         if (first + k < a.student_crops) {
           x[k] = load_float(student.row(first + k, item) + column);
         }
       }
 #pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
+      for (int k = 0; k < kCropsAtOnce; ++k) {
         const index_t crop = first + k;
         if (crop >= a.student_crops) break;
         const float log_p = x[k] * factor - scratch.log_sum_exp[(2 + crop) * a.items + item];
@@ -192,10 +192,7 @@ index_t dino_loss_scratch(const Queue&, const DinoLoss& args) {
 
 void dino_loss(Queue& queue, const DinoLoss& args) {
   constexpr const char* name = "dino_loss";
-  if (args.student_gradient.dtype != args.student.dtype) {
-    throw Error(std::string("op dino_loss: gradient in ") + name_of(args.student_gradient.dtype) +
-                ", " + name_of(args.student.dtype) + " as the student's logits wanted");
-  }
+  check(args);
   const index_t tiles = ceil_div(args.out_dim, kThreads);
   auto* memory = static_cast<float*>(queue.scratch);
   const DinoScratch scratch{memory, memory + statistics_of(args)};

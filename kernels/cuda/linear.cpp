@@ -1,8 +1,9 @@
 // Linear layers: one matrix product with its bias, then the epilogue that it cannot do itself.
 //
 // A GELU layer's product is written with its bias where the layer keeps it anyway (the
-// pre-activation, or else the output), and one pass over it applies the epilogue; so nothing but
-// a residual sum behind a GELU needs memory of its own.
+// pre-activation, or else the output), and one pass over it applies the epilogue; a product whose
+// rows have factors is written to the output, and one pass adds it to the residual. Only where the
+// output is the residual itself does such a product need memory of its own.
 #include "kernels/linear.h"
 
 #include <cstddef>
@@ -24,11 +25,16 @@ bool is_empty(const Linear& args) {
   return args.items == 0 || args.rows == 0 || args.weight.outer() == 0;
 }
 
+/// Whether something follows the product that cuBLASLt cannot do.
+bool has_pass_behind(const Linear& args) {
+  return args.epilogue != Epilogue::none || (args.residual.data && args.factors.factors);
+}
+
 /// Whether the product needs memory of its own: the output holds what is added to, and nothing else
 /// takes it.
 bool has_own_product(const Linear& args) {
-  if (!args.accumulate || args.epilogue == Epilogue::none) return false;
-  return args.epilogue == Epilogue::gelu_backward || !args.pre_activation.data;
+  if (args.residual.data != args.output.data || !has_pass_behind(args)) return false;
+  return args.epilogue != Epilogue::gelu || !args.pre_activation.data;
 }
 
 /// Where the product with its bias is written; `scratch` is used where has_own_product.
@@ -86,7 +92,7 @@ void linear(Queue& queue, const Linear& args) {
   product.right = {weight.dtype == DType::f32 ? weight.master : weight.prepared, weight.dtype, 0,
                    weight.in_features};
   product.right_transposed = !weight.transposed;
-  product.accumulate = args.accumulate && args.epilogue == Epilogue::none;
+  if (!has_pass_behind(args)) product.addend = args.residual;
   product.output = target;
   product.bias = args.bias;
   if (must_stage_bias(args, target)) {
@@ -95,7 +101,7 @@ void linear(Queue& queue, const Linear& args) {
     product.bias = staged;
   }
   matrix_product(queue, product);
-  if (args.epilogue != Epilogue::none) linear_epilogue(queue, args, target);
+  if (has_pass_behind(args)) linear_epilogue(queue, args, target);
 }
 
 index_t linear_weight_gradient_scratch(const Queue&, const LinearWeightGradient& args) {
@@ -118,10 +124,10 @@ void linear_weight_gradient(Queue& queue, const LinearWeightGradient& args) {
   product.left = args.output_gradient;
   product.left_transposed = true;
   product.right = args.input;
-  product.accumulate = true;
   product.may_split_inner = true;
   product.output = {args.weight_gradient, DType::f32, args.out_features * args.in_features,
                     args.in_features};
+  product.addend = product.output;
   const auto advance = [](ConstMatrix& matrix) {
     matrix.data =
         static_cast<const std::byte*>(matrix.data) + matrix.item_stride * size_of(matrix.dtype);

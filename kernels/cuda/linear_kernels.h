@@ -10,7 +10,8 @@ namespace vitsnna::kernels::cuda {
 void cast(Queue& queue, const float* source, void* destination, DType dtype, index_t count);
 
 /// What follows the product of `args` when cuBLASLt cannot do it, in one pass: with t the product
-/// (bias included), output (+)= gelu(t) or t gelu'(auxiliary). `product` may be the output itself.
+/// (bias included), output = [residual + factor *] t, gelu(t) or t gelu'(auxiliary). `product` may
+/// be the output itself, unless that is the residual.
 void linear_epilogue(Queue& queue, const Linear& args, const ConstMatrix& product);
 
 /// bias_gradient[o] += sum of output_gradient over items and rows: sums of `kBiasGradientRows` rows

@@ -6,7 +6,7 @@
 
 namespace vitsnna::kernels::cuda {
 
-/// output[b](r, c) = [output[b](r, c) +] sum_k left[b](r, k) right[b](k, c) + bias[c],
+/// output[b](r, c) = [addend[b](r, c) +] sum_k left[b](r, k) right[b](k, c) + bias[c],
 /// b < batch, r < rows, c < columns, k < inner; sums in true fp32 (never TF32).
 struct MatrixProduct {
   index_t batch = 1;
@@ -17,7 +17,7 @@ struct MatrixProduct {
   ConstMatrix right;              ///< the type of `left`; item_stride 0: one for the whole batch
   bool left_transposed = false;   ///< `left` is stored as (inner, rows)
   bool right_transposed = false;  ///< `right` is stored as (columns, inner)
-  bool accumulate = false;
+  ConstMatrix addend;          ///< of the type of `output`, and may be it; null data: none
   const void* bias = nullptr;  ///< (columns), in the type of `output`; or null
   Matrix output;               ///< fp32; or bf16 when `left` is
   /// False: a row's bits depend on neither `batch` nor the rows beside it. True: the inner extent

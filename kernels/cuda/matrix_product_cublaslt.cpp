@@ -13,10 +13,11 @@ void matrix_product(Queue& queue, const MatrixProduct& product) {
   ProductCache& cache = *context.products;
   const ProductPlan& plan = cache.plan(product);
   const ProductLayouts layouts(product, product.batch);
-  const float one = 1.f, beta = product.accumulate ? 1.f : 0.f;
+  const float one = 1.f, beta = product.addend.data ? 1.f : 0.f;
+  const void* addend = product.addend.data ? product.addend.data : product.output.data;
   check(cublaslt().matmul(
             cache.handle(), plan.description.get(), &one, product.right.data, layouts.right.get(),
-            product.left.data, layouts.left.get(), &beta, product.output.data, layouts.output.get(),
+            product.left.data, layouts.left.get(), &beta, addend, layouts.addend.get(),
             product.output.data, layouts.output.get(), &plan.algorithm, cache.workspace(),
             static_cast<std::size_t>(ProductCache::kWorkspaceBytes), context_of(queue).stream),
         "matrix product");

@@ -59,6 +59,11 @@ std::uint32_t alignment_of(const ConstMatrix& matrix, const void* also = nullptr
   return static_cast<std::uint32_t>(bits & (~bits + 1));
 }
 
+/// cuBLASLt wants an addend even where its factor is 0: the output then.
+ConstMatrix addend_of(const MatrixProduct& product) {
+  return product.addend.data ? product.addend : ConstMatrix(product.output);
+}
+
 CublasLtObject<cublasLtMatmulDescOpaque_t> describe(const MatrixProduct& product) {
   cublasLtMatmulDesc_t description = nullptr;
   // True fp32 sums of fp32 products: CUBLAS_COMPUTE_32F never takes TF32.
@@ -91,7 +96,7 @@ CublasLtObject<cublasLtMatmulPreferenceOpaque_t> preference(const MatrixProduct&
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, product.may_split_inner ? in_fp32 : none);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(product.right));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(product.left));
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(product.output));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(addend_of(product)));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(product.output, product.bias));
   return owner;
 }
@@ -103,7 +108,7 @@ bool batch_is_rows(const MatrixProduct& product) {
   const auto follow = [&](const ConstMatrix& matrix) {
     return product.rows == 1 || matrix.item_stride == product.rows * matrix.row_stride;
   };
-  return follow(product.left) && follow(product.output);
+  return follow(product.left) && follow(product.output) && follow(addend_of(product));
 }
 
 bool splits_inner(const cublasLtMatmulAlgo_t& algorithm) {
@@ -126,20 +131,24 @@ std::string text_of(const MatrixProduct& product) {
 ProductLayouts::ProductLayouts(const MatrixProduct& product, index_t batch)
     : right(nullptr, cublaslt().destroy_layout),
       left(nullptr, cublaslt().destroy_layout),
+      addend(nullptr, cublaslt().destroy_layout),
       output(nullptr, cublaslt().destroy_layout) {
   const bool folded = batch_is_rows(product);
   const index_t rows = folded ? batch * product.rows : product.rows;
   const index_t items = folded ? 1 : batch;
-  ConstMatrix left_rows = product.left, output_rows = product.output;
+  ConstMatrix left_rows = product.left, output_rows = product.output,
+              addend_rows = addend_of(product);
   if (folded && product.rows == 1) {
     left_rows.row_stride = left_rows.item_stride;
     output_rows.row_stride = output_rows.item_stride;
+    addend_rows.row_stride = addend_rows.item_stride;
   }
   right = product.right_transposed
               ? layout_of(product.right, product.columns, product.inner, items)
               : layout_of(product.right, product.inner, product.columns, items);
   left = product.left_transposed ? layout_of(left_rows, product.inner, rows, items)
                                  : layout_of(left_rows, rows, product.inner, items);
+  addend = layout_of(addend_rows, rows, product.columns, items);
   output = layout_of(output_rows, rows, product.columns, items);
 }
 
@@ -166,12 +175,13 @@ ProductCache::Key ProductCache::key_of(const MatrixProduct& product) {
           static_cast<index_t>(product.output.dtype),
           product.left_transposed,
           product.right_transposed,
-          product.accumulate,
+          product.addend.data != nullptr,
           product.bias != nullptr,
           product.may_split_inner,
           batch_is_rows(product),
           alignment_of(product.left),
           alignment_of(product.right),
+          alignment_of(addend_of(product)),
           alignment_of(product.output, product.bias)};
 }
 
@@ -183,7 +193,7 @@ ProductPlan ProductCache::choose(const MatrixProduct& product) const {
     const ProductLayouts layouts(product, batch);
     cublasLtMatmulHeuristicResult_t result{};
     return cublaslt().check_algorithm(handle_, plan.description.get(), layouts.right.get(),
-                                      layouts.left.get(), layouts.output.get(),
+                                      layouts.left.get(), layouts.addend.get(),
                                       layouts.output.get(), &algorithm,
                                       &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= static_cast<std::size_t>(kWorkspaceBytes);
@@ -192,7 +202,7 @@ ProductPlan ProductCache::choose(const MatrixProduct& product) const {
   int found = 0;
   const cublasStatus_t status =
       cublaslt().heuristic(handle_, plan.description.get(), typical.right.get(), typical.left.get(),
-                           typical.output.get(), typical.output.get(), wanted.get(), kCandidates,
+                           typical.addend.get(), typical.output.get(), wanted.get(), kCandidates,
                            candidates.data(), &found);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, text_of(product).c_str());
   for (int k = 0; k < found; ++k) {

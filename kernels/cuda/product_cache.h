@@ -25,7 +25,7 @@ struct ProductPlan {
 /// the transpose: output^T = right^T left^T. A batch whose items follow each other is one matrix.
 struct ProductLayouts {
   explicit ProductLayouts(const MatrixProduct& product, index_t batch);
-  CublasLtObject<cublasLtMatrixLayoutOpaque_t> right, left, output;
+  CublasLtObject<cublasLtMatrixLayoutOpaque_t> right, left, addend, output;
 };
 
 class ProductCache {
@@ -44,7 +44,7 @@ class ProductCache {
 
  private:
   /// All that the choice of an algorithm may depend on: not the batch, so that a row's bits do not.
-  using Key = std::array<index_t, 14>;
+  using Key = std::array<index_t, 15>;
   static Key key_of(const MatrixProduct& product);
   ProductPlan choose(const MatrixProduct& product) const;
 

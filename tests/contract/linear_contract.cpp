@@ -44,14 +44,17 @@ const Shape shapes[] = {{1, 1, 1, 1},    {1, 1, 64, 48},    {3, 1, 33, 7},     {
 
 struct Options {
   Epilogue epilogue = Epilogue::none;
-  bool bias = false, accumulate = false, transposed = false, keep = false;
+  bool bias = false, residual = false, transposed = false, keep = false;
   DType output = DType::f32;
+  bool factors = false, in_place = true;  ///< of the residual
 };
 
 struct LinearRun {
   const Subject& subject;
   Linear args;
   oracle::LinearOperands operands;  ///< `weight` holds the master, before rounding
+  bool in_place = true;             ///< the residual is the output
+  Values image_factors;
 
   Outputs operator()(int threads) const {
     Linear a = args;
@@ -65,14 +68,24 @@ struct LinearRun {
     const auto auxiliary = Operand::input(subject, strided(a.auxiliary_items, a.rows, outer, dtype),
                                           operands.auxiliary);
     const Layout layout = strided(a.items, a.rows, outer, a.output.dtype);
-    const auto output = a.accumulate ? Operand::updated(subject, layout, operands.initial)
-                                     : Operand::output(subject, layout);
+    const bool has_residual = !operands.residual.empty();
+    const auto output = has_residual && in_place
+                            ? Operand::updated(subject, layout, operands.residual)
+                            : Operand::output(subject, layout);
+    const auto residual =
+        Operand::input(subject, layout,
+                       has_residual ? operands.residual : oracle::zeros(a.items * a.rows * outer));
+    const auto factors =
+        Operand::input(subject, dense(static_cast<index_t>(image_factors.size())), image_factors);
     const auto kept =
         Operand::output(subject, strided(a.items, a.rows, outer, a.pre_activation.dtype));
     a.weight = weight.get();
     a.input = input.matrix();
     a.bias = operands.bias.empty() ? nullptr : bias.floats();
     a.output = output.matrix();
+    if (has_residual)
+      a.residual = in_place ? kernels::ConstMatrix(output.matrix()) : residual.matrix();
+    if (!image_factors.empty()) a.factors.factors = factors.floats();
     if (a.pre_activation.row_stride != 0) {
       a.pre_activation = kept.matrix();
     } else {
@@ -84,9 +97,26 @@ struct LinearRun {
   }
 };
 
+/// Two sizes of images one after another, read from row 2 of all on: a slab begins inside an image.
+void set_factors(LinearRun& run) {
+  const index_t rows = run.args.items * run.args.rows;
+  kernels::RowFactors& factors = run.args.factors;
+  factors.first_row = 2;
+  factors.num_runs = 2;
+  factors.runs[0] = {0, 3, 1};
+  factors.runs[1] = {12, 2, 5};
+  for (index_t k = 0; k < 6 + rows / 2; ++k) {
+    run.image_factors.push_back(k % 3 == 1 ? 0. : 1. + static_cast<double>(k % 5) / 8.);
+  }
+  for (index_t r = 2; r < rows + 2; ++r) {
+    const index_t image = r < 12 ? 1 + r / 3 : 5 + (r - 12) / 2;
+    run.operands.factors.push_back(run.image_factors[static_cast<std::size_t>(image)]);
+  }
+}
+
 LinearRun make_run(const Subject& subject, const Shape& shape, const Options& options) {
   const DType dtype = subject.precision;
-  LinearRun run{subject, {}, {}};
+  LinearRun run{subject, {}, {}, true, {}};
   Linear& a = run.args;
   a.items = shape.items;
   a.rows = shape.rows;
@@ -95,7 +125,6 @@ LinearRun make_run(const Subject& subject, const Shape& shape, const Options& op
   a.weight.out_features = options.transposed ? shape.inner : shape.outer;
   a.weight.in_features = options.transposed ? shape.outer : shape.inner;
   a.epilogue = options.epilogue;
-  a.accumulate = options.accumulate;
   a.output.dtype = options.output;
   a.pre_activation.dtype = dtype;
   a.pre_activation.row_stride = options.keep ? 1 : 0;
@@ -103,7 +132,9 @@ LinearRun make_run(const Subject& subject, const Shape& shape, const Options& op
   run.operands.input = random_values(shape.items * shape.rows * shape.inner, 1, dtype);
   run.operands.weight = random_values(shape.inner * shape.outer, 2);
   if (options.bias) run.operands.bias = random_values(shape.outer, 3);
-  if (options.accumulate) run.operands.initial = random_values(outputs, 4);
+  if (options.residual) run.operands.residual = random_values(outputs, 4);
+  run.in_place = options.in_place;
+  if (options.factors) set_factors(run);
   if (options.epilogue == Epilogue::gelu_backward) {
     a.auxiliary_items = shape.items == 3 ? 1 : shape.items;  // gradients sharing one forward
     run.operands.auxiliary =
@@ -122,13 +153,20 @@ TEST_P(LinearContract, LinearWithEveryEpilogueIsTheFormula) {
       {Epilogue::gelu, true, false, false, true, precision()},
       {Epilogue::gelu_backward, false, false, true, false, precision()},
       {Epilogue::gelu_backward, false, false, true, false, DType::f32},
+      {Epilogue::none, true, true, false, false, DType::f32, false, false},
+      {Epilogue::none, true, true, false, false, DType::f32, true, false},
+      {Epilogue::none, true, true, false, false, DType::f32, true, true},
+      {Epilogue::gelu, true, true, false, false, DType::f32, true, true},
+      {Epilogue::gelu, true, true, false, false, DType::f32, true, false},
+      {Epilogue::gelu_backward, false, true, true, false, DType::f32, true, true},
   };
   for (const Shape& shape : shapes) {
     for (const Options& options : variants) {
       SCOPED_TRACE(testing::Message()
                    << shape.items << "x" << shape.rows << " " << shape.inner << "->" << shape.outer
                    << " epilogue " << static_cast<int>(options.epilogue) << " transposed "
-                   << options.transposed << " accumulate " << options.accumulate);
+                   << options.transposed << " residual " << options.residual << " in place "
+                   << options.in_place << " factors " << options.factors);
       const LinearRun run = make_run(subject(), shape, options);
       const Outputs got = run_on_every_team(subject(), run);
       oracle::LinearOperands v = run.operands;

@@ -1,6 +1,7 @@
 // Contract of the training losses.
 #include "tests/contract/check.h"
 #include "tests/oracle/training.h"
+#include "tests/support/expect_error.h"
 
 namespace vitsnna::contract {
 namespace {
@@ -22,7 +23,7 @@ struct DinoOperands {
   float teacher_temperature = .05f;
 };
 
-DinoOperands dino_operands(const DinoShape& shape, DType dtype) {
+DinoOperands dino_operands(const DinoShape& shape, DType dtype, DType teacher_dtype) {
   DinoOperands o;
   o.args.items = shape.items;
   o.args.global_items = 3 * shape.items;  // one of three parts
@@ -30,11 +31,15 @@ DinoOperands dino_operands(const DinoShape& shape, DType dtype) {
   o.args.out_dim = shape.out_dim;
   o.args.student_gradient.dtype = dtype;
   o.student = random_values(shape.crops * shape.items * shape.out_dim, 1, dtype);
-  o.teacher = random_values(2 * shape.items * shape.out_dim, 2, dtype);
+  o.args.teacher.dtype = teacher_dtype;
+  o.teacher = random_values(2 * shape.items * shape.out_dim, 2, teacher_dtype);
   o.centre = random_values(shape.out_dim, 3, DType::f32, .3);
   o.teacher_sum = random_values(shape.out_dim, 4);
   o.monitors = {.5, .25};
   return o;
+}
+DinoOperands dino_operands(const DinoShape& shape, DType dtype) {
+  return dino_operands(shape, dtype, dtype);
 }
 
 /// {gradient, teacher_sum, monitors}; the gradient in place of the logits or beside them.
@@ -45,7 +50,8 @@ Outputs run_dino(const Subject& subject, const DinoOperands& o, DType dtype, boo
   const auto student = in_place ? Operand::updated(subject, rows, o.student)
                                 : Operand::input(subject, rows, o.student);
   const auto gradient = Operand::output(subject, rows);
-  const auto teacher = Operand::input(subject, strided(2, a.items, a.out_dim, dtype), o.teacher);
+  const auto teacher =
+      Operand::input(subject, strided(2, a.items, a.out_dim, a.teacher.dtype), o.teacher);
   const auto centre = Operand::input(subject, dense(a.out_dim), o.centre);
   const auto temperature =
       Operand::input(subject, dense(1), {static_cast<double>(o.teacher_temperature)});
@@ -64,9 +70,13 @@ Outputs run_dino(const Subject& subject, const DinoOperands& o, DType dtype, boo
 
 TEST_P(LossContract, DinoLossIsTheFormula) {
   for (const DinoShape& shape : dino_shapes) {
+    // The networks need not agree on a type: every other shape mixes them.
+    const DType teacher = shape.crops % 2 == 0        ? precision()
+                          : precision() == DType::f32 ? DType::bf16
+                                                      : DType::f32;
     SCOPED_TRACE(testing::Message()
                  << shape.items << " items, " << shape.crops << " crops of " << shape.out_dim);
-    const DinoOperands o = dino_operands(shape, precision());
+    const DinoOperands o = dino_operands(shape, precision(), teacher);
     const bool in_place = shape.items % 2 == 0;
     const Outputs got = run_on_every_team(subject(), [&](int threads) {
       return run_dino(subject(), o, precision(), in_place, threads);
@@ -103,6 +113,16 @@ TEST_P(LossContract, DinoGradientIsTheDerivative) {
             .monitors[0];
       },
       o.student, got[0]);
+}
+
+TEST_P(LossContract, DinoWantsAPairOfViews) {
+  for (const index_t crops : {index_t{0}, index_t{1}}) {
+    DinoOperands o = dino_operands({2, 2, 7}, precision());
+    o.args.student_crops = crops;
+    o.student.resize(static_cast<std::size_t>(crops * 2 * 7));
+    EXPECT_ERROR(run_dino(subject(), o, precision(), false, 1), "dino_loss",
+                 std::to_string(crops) + " crops");
+  }
 }
 
 /// A batch in two parts, as accumulation and ranks take it, is the whole batch.

@@ -223,6 +223,52 @@ TEST_P(RowsContract, GeluFarFromZeroIsTheIdentityOrZero) {
                     static_cast<float>(x[static_cast<std::size_t>(k)]));
 }
 
+TEST_P(RowsContract, CopyRowsScalesByAnImagesFactor) {
+  constexpr index_t rows = 9;  // an image of 5 rows, then two of 2
+  const Values factors{9., 0., 1.25, .5}, of_rows{0, 0, 0, 0, 0, 1.25, 1.25, .5, .5};
+  for (const index_t columns : {index_t{5}, index_t{64}, index_t{192}}) {
+    for (const DType to : {DType::f32, precision()}) {
+      for (const bool accumulate : {false, true}) {
+        SCOPED_TRACE(testing::Message()
+                     << columns << " to " << kernels::name_of(to) << " add " << accumulate);
+        const Values x = random_values(rows * columns, 6);
+        const Values initial = random_values(rows * columns, 7, to);
+        CopyRows a;
+        a.rows = rows;
+        a.columns = columns;
+        a.accumulate = accumulate;
+        a.factors.num_runs = 2;
+        a.factors.runs[0] = {0, 5, 1};
+        a.factors.runs[1] = {5, 2, 2};
+        const Outputs got = run_on_every_team(subject(), [&](int threads) {
+          const auto scale = Operand::input(subject(), dense(4), factors);
+          // Without gaps, rows could be taken for one, but their factors differ.
+          const auto layout_of = [&](DType dtype) {
+            return columns == 64 ? dense(1, rows, columns, dtype)
+                                 : strided(1, rows, columns, dtype);
+          };
+          const auto source = Operand::input(subject(), layout_of(DType::f32), x);
+          const Layout layout = layout_of(to);
+          const auto destination = accumulate ? Operand::updated(subject(), layout, initial)
+                                              : Operand::output(subject(), layout);
+          a.factors.factors = scale.floats();
+          a.source = source.matrix();
+          a.destination = destination.matrix();
+          launch(subject(), backend().copy_rows, a, threads);
+          return Outputs{destination.values()};
+        });
+        Values want;
+        for (std::size_t k = 0; k < x.size(); ++k) {
+          const double before = accumulate ? initial[k] : 0.;
+          want.push_back(before + of_rows[k / static_cast<std::size_t>(columns)] * x[k]);
+        }
+        // One rounding of a product or of a sum on it, and the store's.
+        expect_close("destination", got[0], want, oracle::rounded(want, to), 1., to);
+      }
+    }
+  }
+}
+
 TEST_P(RowsContract, CopyRowsConvertsAddsAndZeroes) {
   for (const auto& extents : shapes) {
     const index_t items = extents.items, rows = extents.rows, columns = extents.columns;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "model/backward.h"
 #include "tests/support/expect_error.h"
@@ -86,10 +87,20 @@ class PackedPass : public testing::Test {
   };
 
   /// Features, and gradients of sum(features * weights) with weights of the items from `first` on.
-  Result run(std::span<const ImageGroup> groups, index_t first, bool pre_activations) {
+  Result run(std::span<const ImageGroup> groups, index_t first, bool pre_activations,
+             const std::vector<float>& factors = {}) {
+    return run(vit_, groups, first, pre_activations, factors);
+  }
+  Result run(const model::Vit& vit, std::span<const ImageGroup> groups, index_t first,
+             bool pre_activations, const std::vector<float>& factors) {
     const engine::ArenaScope scope(arena_);
+    const model::PassContext context{vit, queue_, arena_};
+    model::BranchFactors branches;
+    if (!factors.empty()) {
+      branches.factors = upload(factors, {static_cast<index_t>(factors.size())}).f32();
+    }
     const model::ForwardPass forward =
-        model::forward(pass(), groups, {true, true, pre_activations});
+        model::forward(context, groups, {true, true, pre_activations}, branches);
     const model::Parameters gradients(queue_, config());
     model::BackwardRequest request;
     request.depth = model::BackwardRequest::Depth::parameters;
@@ -105,7 +116,7 @@ class PackedPass : public testing::Test {
     request.gradients_final = [&](index_t block) {
       result.moments.emplace_back(block, values(gradients));
     };
-    model::backward(pass(), forward, request);
+    model::backward(context, forward, request);
     result.features = download(forward.features);
     result.gradients = values(gradients);
     return result;
@@ -151,6 +162,74 @@ TEST_F(PackedPass, KeptPreActivationsAreTheRecomputedOnes) {
   const Result kept = run(groups, 0, true);
   EXPECT_EQ(kept.features, recomputed.features);
   EXPECT_EQ(kept.gradients, recomputed.gradients);
+}
+
+/// (depth, 2, items): some 0, the others around 1.
+std::vector<float> some_factors(index_t depth, index_t items) {
+  std::vector<float> factors;
+  for (index_t k = 0; k < 2 * depth * items; ++k) {
+    factors.push_back(k % 3 == 1 ? 0.f : 1.f + .125f * static_cast<float>(k % 5));
+  }
+  return factors;
+}
+
+/// Drop path on an image is another model's pass: one whose branches' last layers are scaled. Their
+/// own gradients are then scaled once more.
+TEST_F(PackedPass, ABranchsFactorIsItsLastLayersScale) {
+  const std::vector<ImageGroup> groups{group({2, 48, 48}, 7), group({3, 16, 24}, 8)};
+  const index_t depth = config().depth;
+  const std::vector<float> factors = some_factors(depth, 5);
+  const Result packed = run(groups, 0, true, factors);
+  const model::ParameterTable table(config());
+  std::vector<float> features, gradients(packed.gradients.size(), 0.f);
+  for (index_t item = 0; item < 5; ++item) {
+    const auto factor_of = [&](const std::string& name) {
+      for (index_t block = 0; block < depth; ++block) {
+        const std::string prefix = "blocks." + std::to_string(block) + ".";
+        const auto at = [&](index_t branch) {
+          return factors[static_cast<std::size_t>((2 * block + branch) * 5 + item)];
+        };
+        if (name.starts_with(prefix + "attn.proj.")) return at(0);
+        if (name.starts_with(prefix + "mlp.fc2.")) return at(1);
+      }
+      return 1.f;
+    };
+    std::map<std::string, engine::HostTensor> tensors = test::small_tensors(config(), 3);
+    for (auto& [name, tensor] : tensors) {
+      std::vector<float> values = tensor.to_floats();
+      for (float& value : values) value *= factor_of(name);
+      tensor = engine::HostTensor::from_floats(tensor.shape, values);
+    }
+    const model::Vit scaled(queue_, config(), test::small_metadata(), tensors, DType::f32);
+    ImageGroup one = groups[item < 2 ? 0 : 1];
+    one.items = 1;
+    one.input.images.image += (item < 2 ? item : item - 2) * one.input.images.image_stride;
+    const Result alone = run(scaled, std::span(&one, 1), item, true, {});
+    features.insert(features.end(), alone.features.begin(), alone.features.end());
+    for (const auto& entry : table.entries()) {
+      for (index_t i = entry.offset; i < entry.offset + entry.elements; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        gradients[at] += factor_of(entry.name) * alone.gradients[at];
+      }
+    }
+  }
+  EXPECT_LT(relative_error(packed.features, features), kTolerance);
+  for (const auto& entry : table.entries()) {
+    const auto at = [&](const std::vector<float>& block) {
+      return std::vector<float>(block.begin() + entry.offset,
+                                block.begin() + entry.offset + entry.elements);
+    };
+    EXPECT_LT(relative_error(at(packed.gradients), at(gradients)), kTolerance) << entry.name;
+  }
+}
+
+TEST_F(PackedPass, FactorsOfOneChangeNoBit) {
+  const std::vector<ImageGroup> groups{group({2, 32, 40}, 1), group({3, 16, 16}, 2)};
+  const Result plain = run(groups, 0, false);
+  const std::vector<float> ones(static_cast<std::size_t>(2 * config().depth * 5), 1.f);
+  const Result scaled = run(groups, 0, false, ones);
+  EXPECT_EQ(scaled.features, plain.features);
+  EXPECT_EQ(scaled.gradients, plain.gradients);
 }
 
 TEST_F(PackedPass, GradientsAreFinalWhenTheirBlockIsTold) {

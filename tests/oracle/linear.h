@@ -12,7 +12,8 @@ struct LinearOperands {
   Values weight;     ///< (out_features, in_features), as the product reads it
   Values bias;       ///< (outer)
   Values auxiliary;  ///< (auxiliary_items, rows, outer)
-  Values initial;    ///< (items, rows, outer) with `accumulate`
+  Values residual;   ///< (items, rows, outer)
+  Values factors;    ///< of each row of `residual`
 };
 
 struct LinearResult {
@@ -37,7 +38,8 @@ LinearResult linear(const kernels::Linear& a, const LinearOperands& v) {
         const index_t row = r / a.rows % a.auxiliary_items * a.rows + r % a.rows;
         sum *= gelu_derivative(at<T>(v.auxiliary, row * outer + o));
       }
-      if (a.accumulate) sum += at<T>(v.initial, r * outer + o);
+      if (!v.factors.empty()) sum *= at<T>(v.factors, r);
+      if (!v.residual.empty()) sum += at<T>(v.residual, r * outer + o);
       put(result.output, r * outer + o, stored(sum, a.output.dtype));
     }
   }

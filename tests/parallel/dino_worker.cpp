@@ -2,6 +2,7 @@
 // 0 writes what the run came to; PARTS is how many times a rank adds gradients before a step.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "engine/io/safetensors.h"
@@ -44,13 +45,16 @@ class Run {
     head.hidden = 32;
     head.bottleneck = 16;
     head.out_dim = 96;
+    train::DinoOptions options;
+    options.drop_path = {.4, 11};
     learner_ = std::make_unique<train::DinoLearner>(
         queue_, config, model::ModelMetadata(), head, small_tensors(config, 3),
-        train::random_head(head, 5), DType::f32, train::DinoOptions(), &ranks);
+        train::random_head(head, 5), DType::f32, options, &ranks);
   }
 
   void step(index_t index, index_t parts) {
     train::DinoStep step;
+    step.number = index;
     step.learning_rate = 1e-3;
     step.weight_decay = .04;
     step.teacher_momentum = .9;
@@ -63,8 +67,10 @@ class Run {
       std::vector<float> global = pixels(2, kGlobal, index, first, images);
       if (broken) global[7] = std::numeric_limits<float>::quiet_NaN();
       const std::vector<float> local = pixels(kLocalCrops, kLocal, index, first, images);
+      std::vector<index_t> numbers(static_cast<std::size_t>(images));
+      std::iota(numbers.begin(), numbers.end(), first);
       learner_->add(images, {2, kGlobal, kGlobal, global.data()},
-                    {kLocalCrops, kLocal, kLocal, local.data()}, kBatch);
+                    {kLocalCrops, kLocal, kLocal, local.data()}, kBatch, numbers);
     }
     const bool stop = index + 1 == kSteps && ranks_.rank() == ranks_.size() - 1;
     const train::DinoReport report = learner_->finish(kBatch, stop);

@@ -45,7 +45,7 @@ void multiply(const MatrixProduct& p) {
       for (index_t c = 0; c < p.columns; ++c) {
         float value = sum[static_cast<std::size_t>(c)];
         if (p.bias) value += load(bias, 0, 0, c);
-        if (p.accumulate) value += load(p.output, b, r, c);
+        if (p.addend.data) value += load(p.addend, b, r, c);
         store(p.output, b, r, c, value);
       }
     }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "engine/io/safetensors.h"
 #include "tests/support/relative_error.h"
@@ -22,7 +23,7 @@ constexpr double kTolerance = 1e-4;
 
 class GoldenRun {
  public:
-  explicit GoldenRun(const std::string& path)
+  explicit GoldenRun(const std::string& path, double drop_path = 0.)
       : file_(engine::read_safetensors(path)),
         settings_(nlohmann::json::object()),
         queue_(test::test_device(), 2) {
@@ -44,6 +45,7 @@ class GoldenRun {
     options_.student_temperature = std::stof(text("student_temp"));
     options_.centre_momentum = std::stof(text("center_momentum"));
     options_.clip = std::stof(text("clip"));
+    options_.drop_path = {drop_path, 11};
     images_ = std::stoll(text("batch"));
     learner_ = std::make_unique<train::DinoLearner>(queue_, config_, model::ModelMetadata(), head_,
                                                     tensors("init/backbone."),
@@ -64,6 +66,7 @@ class GoldenRun {
     step.weight_decay = number("sched/wd", index);
     step.teacher_momentum = number("sched/momentum", index);
     step.teacher_temperature = std::stod(file_.metadata.at("teacher_temp"));
+    step.number = index;
     step.freeze_last_layer = epoch < std::stoll(file_.metadata.at("freeze_last_layer_epochs"));
     learner_->begin(step);
     const std::string prefix = "in/step" + std::to_string(index) + "/";
@@ -71,7 +74,9 @@ class GoldenRun {
     for (index_t part = 0; part < parts; ++part) {
       const Crops global = crops(prefix + "global", part * images, images);
       const Crops local = crops(prefix + "local", part * images, images);
-      learner_->add(images, global.crops, local.crops, images_);
+      std::vector<index_t> numbers(static_cast<std::size_t>(images));
+      std::iota(numbers.begin(), numbers.end(), part * images);
+      learner_->add(images, global.crops, local.crops, images_, numbers);
     }
     return learner_->finish(images_);
   }
@@ -213,10 +218,14 @@ TEST(DinoGolden, EveryStep) {
             << ", weights " << worst << "\n";
 }
 
-/// Three parts of one image are the batch of three: loss, centre and weights to fp32 rounding.
-TEST(DinoGolden, AccumulationEqualsTheLargeBatch) {
+/// Three parts of one image are the batch of three: loss, centre and weights to fp32 rounding, with
+/// drop path too.
+class DinoGoldenParts : public testing::TestWithParam<double> {};
+INSTANTIATE_TEST_SUITE_P(DropPath, DinoGoldenParts, testing::Values(0., .4));
+
+TEST_P(DinoGoldenParts, AccumulationEqualsTheLargeBatch) {
   VITSNNA_SHARED_OR_SKIP(path, "golden/dino_steps.safetensors");
-  GoldenRun whole(path.string()), parts(path.string());
+  GoldenRun whole(path.string(), GetParam()), parts(path.string(), GetParam());
   for (index_t step = 0; step < 4; ++step) {
     const train::DinoReport a = whole.step(step), b = parts.step(step, whole.images());
     EXPECT_NEAR(a.loss, b.loss, 2e-6 * a.loss) << step;
@@ -224,6 +233,15 @@ TEST(DinoGolden, AccumulationEqualsTheLargeBatch) {
     EXPECT_NEAR(a.gradient_norm, b.gradient_norm, 1e-4 * a.gradient_norm) << step;
     EXPECT_LT(test::relative_error(parts.centre(), whole.centre()), 2e-5) << step;
   }
+}
+
+TEST(DinoGolden, DropPathIsTheStudentsAlone) {
+  VITSNNA_SHARED_OR_SKIP(path, "golden/dino_steps.safetensors");
+  GoldenRun plain(path.string()), dropped(path.string(), .4);
+  const train::DinoReport a = plain.step(0), b = dropped.step(0);
+  EXPECT_NE(a.loss, b.loss);
+  EXPECT_EQ(a.teacher_entropy, b.teacher_entropy);
+  EXPECT_EQ(plain.centre(), dropped.centre());
 }
 
 /// With a learning rate of 0 (the warm-up's first step) the student keeps its bits, and so does the

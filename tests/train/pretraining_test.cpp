@@ -45,6 +45,7 @@ PretrainOptions small_options() {
   options.learning_rate = .03;
   options.warmup_epochs = 1;
   options.teacher_momentum = .9;
+  options.drop_path = .3;
   options.head.hidden = 48;
   options.head.bottleneck = 16;
   options.head.out_dim = 64;

@@ -50,7 +50,7 @@ void linear_backward(Queue& queue, const Tensor& gradient, const LinearLayer& la
   args.input = columns(gradient, first_column);
   args.weight = layer.backward;
   args.output = rows(input_gradient);
-  args.accumulate = first_column > 0;
+  if (first_column > 0) args.residual = args.output;
   if (pre_activation) {
     args.epilogue = kernels::Epilogue::gelu_backward;
     args.auxiliary = rows(pre_activation);

@@ -118,6 +118,11 @@ model::VitConfig checked(const model::VitConfig& config) {
   return config;
 }
 
+const DinoOptions& checked(const DinoOptions& options) {
+  check(options.drop_path);
+  return options;
+}
+
 }  // namespace
 
 std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& config,
@@ -170,7 +175,7 @@ DinoLearner::DinoLearner(engine::Queue& queue, const model::VitConfig& config,
                          const std::map<std::string, engine::HostTensor>& head_tensors,
                          DType precision, const DinoOptions& options, Communicator* communicator)
     : queue_(queue),
-      options_(options),
+      options_(checked(options)),
       alone_(communicator ? nullptr : single_process()),
       communicator_(communicator ? *communicator : *alone_),
       reducer_(communicator_, queue),
@@ -205,6 +210,7 @@ index_t DinoLearner::share_of(index_t batch_images) const {
 
 void DinoLearner::begin(const DinoStep& step) {
   added_ = 0;
+  step_ = step.number;
   kernels::StepSettings settings;
   settings.learning_rate = static_cast<float>(step.learning_rate);
   settings.weight_decay = static_cast<float>(step.weight_decay);
@@ -220,12 +226,21 @@ void DinoLearner::begin(const DinoStep& step) {
 }
 
 void DinoLearner::add(index_t images, const CropBatch& global, const CropBatch& local,
-                      index_t batch_images) {
+                      index_t batch_images, std::span<const index_t> numbers) {
   if (images < 1 || batch_images < images || global.crops != 2 || local.crops < 0) {
     throw Error("DINO: a part of " + std::to_string(images) + " images of " +
                 std::to_string(batch_images) + " with " + std::to_string(global.crops) +
                 " global and " + std::to_string(local.crops) +
                 " local crops; two global ones are wanted");
+  }
+  if (options_.drop_path.rate > 0.) {
+    if (static_cast<index_t>(numbers.size()) != images) {
+      throw Error("DINO: " + std::to_string(numbers.size()) + " numbers of a part's " +
+                  std::to_string(images) + " images, one each wanted by drop path");
+    }
+    queue_.synchronize();  // earlier factors have been copied
+    branch_factors_ = branch_factors(options_.drop_path, step_, student_.backbone.config().depth,
+                                     global.crops + local.crops, numbers);
   }
   const Shape shape{images,      batch_images, global.height, global.width,
                     local.crops, local.height, local.width};
@@ -266,8 +281,14 @@ void DinoLearner::run(const Shape& shape, engine::Arena& arena, const CropBatch&
   const model::PassContext pass{student_.backbone, queue_, arena};
   std::vector<model::ImageGroup> groups{image_group(pass, global, shape.images)};
   if (shape.local_crops > 0) groups.push_back(image_group(pass, local, shape.images));
-  const model::ForwardPass forward =
-      model::forward(pass, groups, {.record = true, .patches = true, .pre_activations = true});
+  model::BranchFactors factors;
+  if (options_.drop_path.rate > 0.) {
+    const Tensor copy = arena.allocate(DType::f32, {static_cast<index_t>(branch_factors_.size())});
+    queue_.upload(copy.data, branch_factors_.data(), copy.bytes());
+    factors.factors = copy.f32();
+  }
+  const model::ForwardPass forward = model::forward(
+      pass, groups, {.record = true, .patches = true, .pre_activations = true}, factors);
   const DinoHeadPass head = student_.head.forward(queue_, arena, feature_rows(forward));
 
   kernels::DinoLoss loss;

@@ -8,10 +8,13 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "engine/io/tensor_file.h"
 #include "model/forward.h"
+#include "train/dino/drop_path.h"
 #include "train/dino/head.h"
 #include "train/optimizer_state.h"
 #include "train/parallel/gradient_reducer.h"
@@ -21,11 +24,13 @@ namespace vitsnna::train {
 struct DinoOptions {
   float student_temperature = .1f;
   float centre_momentum = .9f;
-  float clip = 3.f;  ///< greatest L2 norm of each tensor's gradient; 0: none
+  float clip = 3.f;    ///< greatest L2 norm of each tensor's gradient; 0: none
+  DropPath drop_path;  ///< of the student
 };
 
 /// What the schedules say about one step.
 struct DinoStep {
+  index_t number = 0;  ///< of the run's steps: drop path draws anew each
   double learning_rate = 0;
   double weight_decay = 0;
   double teacher_momentum = 1;
@@ -86,7 +91,9 @@ class DinoLearner {
 
   /// Adds the gradients of one part of the batch. `global` has two crops an image; `local` may have
   /// none. Throws Error where the sizes do not fit. Memory is planned at a new shape and kept.
-  void add(index_t images, const CropBatch& global, const CropBatch& local, index_t batch_images);
+  /// `numbers` are the images' own, in the data set, wherever the batch puts them: drop path asks.
+  void add(index_t images, const CropBatch& global, const CropBatch& local, index_t batch_images,
+           std::span<const index_t> numbers = {});
 
   /// Clips, steps, moves the teacher and the centre. Nothing moves where a number is not finite,
   /// but for the counts of moves: a run cannot go on from there. The report is of the whole batch,
@@ -116,7 +123,9 @@ class DinoLearner {
   std::unique_ptr<Communicator> alone_;
   Communicator& communicator_;
   GradientReducer reducer_;
-  index_t added_ = 0;  ///< images since begin()
+  index_t added_ = 0;                  ///< images since begin()
+  index_t step_ = 0;                   ///< DinoStep::number
+  std::vector<float> branch_factors_;  ///< of the part in hand, while the queue copies them
   DinoNetwork student_, teacher_;
   OptimizerState backbone_state_, head_state_;
   std::unique_ptr<Buffers> buffers_;

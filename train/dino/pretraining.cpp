@@ -33,6 +33,12 @@ DinoHeadConfig head_of(const PretrainOptions& options, const model::VitConfig& c
   return head;
 }
 
+DinoOptions learner_options(const PretrainOptions& options) {
+  DinoOptions learner = options.learner;
+  learner.drop_path = {options.drop_path, options.seed};
+  return learner;
+}
+
 LoaderOptions loader_options(const PretrainOptions& options, const Communicator& communicator,
                              const model::ModelMetadata& metadata) {
   const index_t ranks = communicator.size(), parts = options.accumulate;
@@ -102,6 +108,7 @@ DinoSchedules::DinoSchedules(const PretrainOptions& options, index_t steps_per_e
 DinoStep DinoSchedules::at(index_t step) const {
   const index_t epoch = step / steps_per_epoch_;
   DinoStep result;
+  result.number = step;
   result.learning_rate = learning_rate_.at(step);
   result.weight_decay = weight_decay_.at(step);
   result.teacher_momentum = teacher_momentum_.at(step);
@@ -136,7 +143,7 @@ Pretraining::Pretraining(engine::Queue& queue, Communicator& communicator,
       learner_(queue, model_.config, model_.metadata, head_of(options, model_.config),
                without_head(backbone).tensors,
                random_head(head_of(options, model_.config), options.seed), options.precision,
-               options.learner, &communicator),
+               learner_options(options), &communicator),
       loader_(dataset, loader_options(options, communicator, model_.metadata), std::move(reader),
               queue),
       schedules_(options, loader_.steps_per_epoch() / options.accumulate) {
@@ -160,7 +167,7 @@ DinoReport Pretraining::step(bool stop) {
       const index_t first = batch.groups.size() == 1 ? 2 : 0;
       local = crops_of(batch.groups.back(), first, locals, images);
     }
-    learner_.add(images, global, local, options_.batch);
+    learner_.add(images, global, local, options_.batch, batch.indices);
     last_groups_ = batch.groups;
   }
   const DinoReport report = learner_.finish(options_.batch, stop);

@@ -30,6 +30,7 @@ struct PretrainOptions {
   double teacher_momentum = .996;  ///< rising to 1
   TemperatureSchedule teacher_temperature;
   index_t freeze_last_layer_epochs = 1;
+  double drop_path = .1;  ///< rate of the student's last block; 0: none
   DinoOptions learner;
   DinoHeadConfig head;  ///< in_features is the backbone's
   DinoCrops crops;

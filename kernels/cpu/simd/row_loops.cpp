@@ -139,8 +139,8 @@ void layer_norm_backward(const LayerNormBackwardRow& row, index_t columns) {
   });
 }
 
-void copy(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
-          DType output_dtype) {
+void copy(const void* input, DType input_dtype, index_t columns, float factor, bool accumulate,
+          void* output, DType output_dtype) {
   with_type(output, output_dtype, [&](auto* out) {
     if (!input) {
       for (index_t c = 0; c < columns && !accumulate; ++c) store(0.f, out + c);
@@ -148,9 +148,9 @@ void copy(const void* input, DType input_dtype, index_t columns, bool accumulate
     }
     with_type(input, input_dtype, [&](const auto* in) {
       if (accumulate) {
-        for (index_t c = 0; c < columns; ++c) store(load(out + c) + load(in + c), out + c);
+        for (index_t c = 0; c < columns; ++c) store(load(out + c) + factor * load(in + c), out + c);
       } else {
-        for (index_t c = 0; c < columns; ++c) store(load(in + c), out + c);
+        for (index_t c = 0; c < columns; ++c) store(factor * load(in + c), out + c);
       }
     });
   });

@@ -45,9 +45,9 @@ struct RowLoops {
   void (*layer_norm)(const float* input, const float* gain, const float* shift, float epsilon,
                      index_t columns, void* output, DType output_dtype);
   void (*layer_norm_backward)(const LayerNormBackwardRow& row, index_t columns);
-  /// output (+)= input, converted; a null input is zeros.
-  void (*copy)(const void* input, DType input_dtype, index_t columns, bool accumulate, void* output,
-               DType output_dtype);
+  /// output (+)= factor input, converted; a null input is zeros.
+  void (*copy)(const void* input, DType input_dtype, index_t columns, float factor, bool accumulate,
+               void* output, DType output_dtype);
   void (*adamw)(const AdamWRun& run);
 };
 

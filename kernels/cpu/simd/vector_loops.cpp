@@ -71,9 +71,10 @@ void gelu_derivative(index_t n, const float* x, float* y) {
 
 void linear_epilogue(const EpilogueRow& row) {
   const auto finish = [&](auto* output, const auto& value_at) {
-    if (row.accumulate) {
+    if (row.residual) {
+      const Floats factor = splat(row.factor);
       by_vectors(row.columns, [&](index_t j, index_t count) {
-        put_result(output + j, value_at(j, count) + get(output + j, count), count);
+        put_result(output + j, factor * value_at(j, count) + get(row.residual + j, count), count);
       });
     } else {
       by_vectors(row.columns, [&](index_t j, index_t count) {

@@ -16,7 +16,8 @@ struct EpilogueRow {
   const float* product = nullptr;  ///< x W^T
   const float* bias = nullptr;     ///< or null
   Epilogue epilogue = Epilogue::none;
-  bool accumulate = false;  ///< output (fp32) += instead of =
+  const float* residual = nullptr;  ///< output = residual + factor value; or null
+  float factor = 1.f;
   void* output = nullptr;
   DType output_dtype = DType::f32;
   void* pre_activation = nullptr;  ///< or null

@@ -338,6 +338,24 @@ mutation(augment_takes_its_blocks_crops_once
   REPLACE [==[item < gridDim.x; item += gridDim.x)]==]
   COMPILE augment.cu
   FILTER *AugmentContract.MoreCrops*/simt_fp32)
+mutation(every_item_takes_the_firsts_factors
+  FILE linear_epilogue.cu
+  FIND [==[added_to.factors.of(blockIdx.x)]==]
+  REPLACE [==[added_to.factors.of(row)]==]
+  COMPILE linear_epilogue.cu
+  FILTER *LinearWithEveryEpilogue*/simt_fp32)
+mutation(scaled_rows_become_one
+  FILE copy_rows.cu
+  FIND [==[if (!args.factors.factors) join_rows(]==]
+  REPLACE [==[join_rows(]==]
+  COMPILE copy_rows.cu
+  FILTER *CopyRowsScales*/simt_fp32)
+mutation(drop_path_scales_the_residual_too
+  FILE linear_epilogue.cu
+  FIND [==[before.element[k] + factor * value]==]
+  REPLACE [==[factor * (before.element[k] + value)]==]
+  COMPILE linear_epilogue.cu
+  FILTER *LinearWithEveryEpilogue*/simt_fp32)
 # --- training ---------------------------------------------------------------------------------------
 mutation(dino_keeps_the_sum_of_a_smaller_exponent
   FILE dino_loss.cu
