@@ -3,9 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "cli/errors.h"
 #include "cli/session.h"
 #include "cli/training_options.h"
+#include "engine/io/sha256.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -38,17 +41,19 @@ void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
   recipe.number("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any", 0);
   recipe.number("--drop-path", options.drop_path,
                 "Share of residual branches left out in the student's last block", 0, .99);
-  app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
-      ->type_name("N")
-      ->group(kRecipe)
-      ->capture_default_str();
+  whole_between(  // else -1 would be taken for 2^64 - 1
+      app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
+          ->type_name("N")
+          ->group(kRecipe)
+          ->capture_default_str(),
+      0, std::numeric_limits<index_t>::max());
 }
 
 void declare_head_and_crops(CLI::App& app, PretrainArguments& arguments) {
   train::DinoHeadConfig& config = arguments.options.head;
   constexpr index_t kWidest = index_t{1} << 24;
   OptionGroup head(app, kHead), crops(app, kCrops);
-  head.whole("--out-dim", config.out_dim, "Dimensions that student and teacher agree on", 1,
+  head.whole("--out-dim", config.out_dim, "Dimensions that student and teacher agree on", 2,
              kWidest);
   head.whole("--hidden", config.hidden, "Width of the head's hidden layers", 1, kWidest);
   head.whole("--bottleneck", config.bottleneck, "Width before the last layer", 1, kWidest);
@@ -215,6 +220,8 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
   if (parse_random_model(arguments.model)) {
     config["arch"] = arguments.architecture;
     config["patch_size"] = arguments.patch_size;
+  } else {
+    config["model_sha256"] = engine::sha256_of_file(arguments.model);
   }
   return config;
 }

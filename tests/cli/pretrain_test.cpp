@@ -297,6 +297,15 @@ TEST_F(CliPretrain, WhatCannotBeIsSaidAndNothingIsWritten) {
   refused({"--local-size", "twenty"}, 2, {"--local-size", "twenty"});
   refused({"--warmup-epochs", "13"}, 1, {"--warmup-epochs", "13", "12"});
   refused({"--teacher-momentum", "1.5"}, 2, {"--teacher-momentum"});
+  refused({"--out-dim", "1"}, 2, {"--out-dim", "'1'"});
+  refused({"--batch", "0"}, 2, {"--batch", "'0'"});
+  refused({"--lr", "nan"}, 2, {"--lr", "nan"});
+  refused({"--drop-path", "nan"}, 2, {"--drop-path", "nan"});
+  refused({"--drop-path", "1"}, 2, {"--drop-path", "'1'"});
+  refused({"--seed", "-1"}, 2, {"--seed", "'-1'"});
+  fs::create_directories(file("texts"));
+  write_bytes(file("texts/note.txt"), "no image");
+  refused({"--data", file("texts")}, 1, {"texts", "no images"});
 }
 
 TEST_F(CliPretrain, ARunGoesOnWithItsOwnOptionsAlone) {
@@ -308,6 +317,15 @@ TEST_F(CliPretrain, ARunGoesOnWithItsOwnOptionsAlone) {
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_NE(outcome.err.find("lr"), std::string::npos) << outcome;
   EXPECT_NE(outcome.err.find("0.02"), std::string::npos) << outcome;
+  outcome = pretrain("run", {"--epochs", "2", "--resume", "--drop-path", "0.2"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("drop_path"), std::string::npos) << outcome;
+  // Another model under the same name: its teacher, which has moved.
+  fs::copy_file(file("run/teacher.safetensors"), file("model.safetensors"),
+                fs::copy_options::overwrite_existing);
+  outcome = pretrain("run", {"--epochs", "2", "--resume"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("model_sha256"), std::string::npos) << outcome;
   fs::create_directories(file("street"));
   write_bytes(file("street/note.txt"), "mine");
   outcome = pretrain("street");
