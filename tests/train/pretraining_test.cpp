@@ -67,9 +67,10 @@ model::Checkpoint small_backbone(bool with_head) {
 
 struct SmallRun {
   explicit SmallRun(const PretrainOptions& options) : SmallRun(options, small_backbone(true)) {}
-  SmallRun(const PretrainOptions& options, const model::Checkpoint& backbone)
+  SmallRun(const PretrainOptions& options, const model::Checkpoint& backbone,
+           const engine::Device& device = engine::select_device("cpu"))
       : dataset(imaginary(16)),
-        queue(engine::select_device("cpu"), 1),
+        queue(device, 1),
         alone(single_process()),
         training(queue, *alone, options, backbone, dataset, imagined) {}
   Dataset dataset;
@@ -133,6 +134,35 @@ TEST(Pretraining, PartsOfABatchSeeItsImagesAndComeToItsWeights) {
   SmallRun resumed(options);  // the whole batches' checkpoint goes on in parts
   resumed.training.restore(whole.training.state(), "checkpoint");
   EXPECT_NEAR(resumed.training.step().loss, whole.training.step().loss, 1e-3);
+}
+
+index_t allocations = 0;
+
+/// The CPU, where each block of device memory is counted.
+engine::Device counting_device() {
+  static const kernels::Backend backend = [] {
+    kernels::Backend table = kernels::cpu_backend();
+    table.allocate = [](index_t bytes) {
+      ++allocations;
+      return kernels::cpu_backend().allocate(bytes);
+    };
+    return table;
+  }();
+  engine::Device device = engine::select_device("cpu");
+  device.backend = &backend;
+  return device;
+}
+
+/// Four more steps of two parts each, across the end of an epoch.
+TEST(Pretraining, TakesNoDeviceMemoryAfterItsFirstStep) {
+  PretrainOptions options = small_options();
+  options.accumulate = 2;
+  SmallRun run(options, small_backbone(true), counting_device());
+  run.training.step();
+  const index_t after_the_first = allocations;
+  EXPECT_GT(after_the_first, 0);
+  while (run.training.done() < 5) run.training.step();
+  EXPECT_EQ(allocations, after_the_first);
 }
 
 TEST(Pretraining, ANumberThatIsNotFiniteMovesNothing) {
