@@ -15,6 +15,9 @@ void declare_recipe(CLI::App& app, FinetuneArguments& arguments) {
   OptionGroup recipe(app, "Recipe");
   recipe.size("--size", arguments.size, "Of images: short side resized, centre cropped");
   recipe.whole("--blocks", options.head_blocks, "Last blocks whose CLS tokens the head reads", 1);
+  app.add_flag("--standardise", options.standardise,
+               "Bring features to mean 0 and deviation 1 while the head learns")
+      ->group("Recipe");
   recipe.whole("--epochs", options.epochs, "Passes over the images", 1);
   recipe.whole("--batch", options.batch, "Images of a step, over all processes", 1);
   choices(app.add_option("--optimizer", arguments.optimizer, "What takes the steps")
@@ -108,6 +111,7 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
           {"val_split", arguments.validation_split},
           {"size", arguments.size},
           {"blocks", o.head_blocks},
+          {"standardise", o.standardise},
           {"epochs", o.epochs},
           {"batch", o.batch},
           {"optimizer", arguments.optimizer},

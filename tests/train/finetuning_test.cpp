@@ -10,6 +10,7 @@
 #include "tests/support/small_vit.h"
 #include "train/evaluation/features.h"
 #include "train/supervised/rules.h"
+#include "train/supervised/standardisation.h"
 
 namespace vitsnna::train {
 namespace {
@@ -190,6 +191,45 @@ TEST(Finetuning, GoesOnWithAHeadOfTheSameLabels) {
   FinetuneOptions other = small_options(false);
   other.head_blocks = 1;
   EXPECT_TRUE(SmallRun(other, trained).run.has_new_head());
+}
+
+TEST(Finetuning, StandardisedFeaturesGiveAHeadForFeaturesAsTheyAre) {
+  FinetuneOptions options = small_options(false);
+  options.standardise = true;
+  SmallRun small(options);
+  small.steps(8);
+  EXPECT_GT(small.mean_auc(), .95);
+  const Validation validation = small.run.validate();
+  const model::Checkpoint trained = small.run.model({});
+  const model::Vit vit(small.queue, trained.config, trained.metadata, trained.tensors,
+                       kernels::DType::f32);
+  FeatureOptions how;
+  how.size = {48, 48};
+  const ImageFeatures found =
+      cls_features(small.queue, *small.alone, vit, small.validation, picture, how);
+  const Validation again = validation_of(2, {found.items, found.logits, found.targets});
+  for (std::size_t k = 0; k < again.probabilities.size(); ++k) {
+    EXPECT_NEAR(again.probabilities[k], validation.probabilities[k], 1e-4);
+  }
+  // A head that goes on is the same head before its first step.
+  SmallRun next(options, trained);
+  const Validation start = next.run.validate();
+  for (std::size_t k = 0; k < start.probabilities.size(); ++k) {
+    EXPECT_NEAR(start.probabilities[k], validation.probabilities[k], 1e-4);
+  }
+  options.whole_model = true;
+  EXPECT_ERROR(SmallRun{options}, "--standardise");
+}
+
+TEST(Standardisation, ColumnsHaveMeanZeroAndDeviationOneAndAConstantStays) {
+  ImageFeatures set;
+  set.items = 4;
+  set.width = 2;
+  set.features = {1, 7, 3, 7, 5, 7, 7, 7};
+  Standardisation(set).apply(set);
+  const float far = 3.f / std::sqrt(5.f), near = 1.f / std::sqrt(5.f);
+  const std::vector<float> wanted = {-far, 0, -near, 0, near, 0, far, 0};
+  for (std::size_t k = 0; k < 8; ++k) EXPECT_NEAR(set.features[k], wanted[k], 1e-6) << k;
 }
 
 TEST(Finetuning, PositiveWeightsMoveTheDecision) {

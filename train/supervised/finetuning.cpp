@@ -70,6 +70,9 @@ void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
     throw Error(fmt::format("--blocks: {} of a model of {} blocks, 1 to {} wanted",
                             options.head_blocks, model.config.depth, model.config.depth));
   }
+  if (options.standardise && options.whole_model) {
+    throw Error("--standardise: features change when the whole model learns, one of them wanted");
+  }
   if (options.warmup_epochs > options.epochs) {
     throw Error(fmt::format("--warmup-epochs: {} of {} epochs, at most all of them wanted",
                             options.warmup_epochs, options.epochs));

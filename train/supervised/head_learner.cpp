@@ -49,7 +49,13 @@ HeadLearner::HeadLearner(engine::Queue& queue, const Tensors& head, ImageFeature
       arena_(Arena::planning()) {
   StateEntries entries;
   add_block(entries, "", parameters_);
-  restore(queue_, entries, head, "the new head");
+  if (options.standardise) {
+    standardisation_.emplace(train_);
+    standardisation_->apply(train_);
+    standardisation_->apply(validation_);
+  }
+  restore(queue_, entries, standardisation_ ? standardisation_->to_standardised(head) : head,
+          "the new head");
   prepared_.add(layer_, parameters_.at("head.weight"), parameters_.at("head.bias"), train_.labels,
                 train_.width, DType::f32);
   prepared_.allocate();
@@ -138,6 +144,11 @@ SupervisedLearner::Answers HeadLearner::validate() {
     queue_.synchronize();
   }
   return answers;
+}
+
+Tensors HeadLearner::learnt() const {
+  const Tensors head = download(queue_, parameters_);
+  return standardisation_ ? standardisation_->from_standardised(head) : head;
 }
 
 StateEntries HeadLearner::state() const {

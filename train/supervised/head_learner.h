@@ -1,10 +1,13 @@
 // A linear head on the features of a backbone that stands still.
 #pragma once
 
+#include <optional>
+
 #include "engine/arena.h"
 #include "train/data/sampler.h"
 #include "train/evaluation/features.h"
 #include "train/supervised/learner.h"
+#include "train/supervised/standardisation.h"
 
 namespace vitsnna::train {
 
@@ -21,7 +24,7 @@ class HeadLearner final : public SupervisedLearner {
   Answers validate() override;
   StateEntries state() const override;
   void refresh() override { prepared_.prepare(queue_); }
-  Tensors learnt() const override { return download(queue_, parameters_); }
+  Tensors learnt() const override;
   double stall_seconds() const override { return 0; }
 
  private:
@@ -29,6 +32,7 @@ class HeadLearner final : public SupervisedLearner {
 
   engine::Queue& queue_;
   ImageFeatures train_, validation_;
+  std::optional<Standardisation> standardisation_;  ///< that both have been through
   Sampler sampler_;
   std::unique_ptr<Communicator> alone_;
   model::Parameters parameters_;
