@@ -98,8 +98,8 @@ def main():
         f"{where}; {arguments.threads} threads; PyTorch {torch}"
         f"{', compiled' if arguments.compile else ''}; medians of {arguments.rounds} turns of "
         f"{arguments.steps} steps.",
-        "2 global and 8 local crops an image, head of 65536; a share is of what a large product reached in the "
-        "same run; memory is the peak of the whole process" + (", on the GPU" if arguments.device == "cuda" else "")
+        "2 global and 8 local crops an image, head of 65536, no drop path (fed by the loader: .1); a share is of "
+        "what a large product reached in the same run; memory is the peak of the whole process" + (", on the GPU" if arguments.device == "cuda" else "")
         + ".", "",
         "| model, batch | precision | vitsnna: images/s, share | PyTorch: images/s | times as fast | "
         "processor time: vitsnna | PyTorch | ratio | memory: vitsnna | PyTorch | ratio | "
