@@ -40,10 +40,7 @@ void declare_recipe(CLI::App& app, FinetuneArguments& arguments) {
   app.add_flag("--tune-thresholds", arguments.tune_thresholds,
                "Store the thresholds with the best F1 on the validation set, not .5")
       ->group("Recipe");
-  app.add_option("--seed", options.seed, "Of a new head, the order of images and their flips")
-      ->type_name("N")
-      ->group("Recipe")
-      ->capture_default_str();
+  recipe.seed(options.seed, "Of a new head, the order of images and their flips");
   app.add_flag("--whole-model", options.whole_model,
                "Train the backbone too (default: the head alone, on features computed once)")
       ->group(kWhole);

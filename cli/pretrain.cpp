@@ -248,14 +248,15 @@ void pretrain(const CLI::App& app, PretrainArguments arguments) {
     options.report_bad = [&](const std::string& text) { console.warn(text); };
     const train::Dataset dataset = open_split(arguments.data, arguments.split, "train");
     print_summary(console, {&dataset});
-    const model::Checkpoint backbone = parse_random_model(arguments.model)
-                                           ? random_backbone(arguments, queue)
-                                           : model::load_checkpoint(arguments.model);
+    model::Checkpoint backbone = parse_random_model(arguments.model)
+                                     ? random_backbone(arguments, queue)
+                                     : model::load_checkpoint(arguments.model);
     const train::RunConfig config = run_config(arguments);
     std::string digest;
     for (const auto& [name, value] : config) digest += name + "=" + train::text_of(value) + "\n";
     train::require_equal_ranks(*ranks, "the options", digest);
     train::Pretraining run(queue, *ranks, options, backbone, dataset, train::image_files());
+    backbone.tensors.clear();  // on the device now
     const auto neighbours = arguments.knn_every > 0
                                 ? std::make_unique<NeighbourWatch>(arguments, queue, *ranks)
                                 : nullptr;

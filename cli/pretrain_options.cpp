@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <limits>
-
 #include "cli/errors.h"
 #include "cli/session.h"
 #include "cli/training_options.h"
@@ -41,12 +39,7 @@ void declare_recipe(CLI::App& app, train::PretrainOptions& options) {
   recipe.number("--clip", options.learner.clip, "Greatest norm of a tensor's gradient; 0: any", 0);
   recipe.number("--drop-path", options.drop_path,
                 "Share of residual branches left out in the student's last block", 0, .99);
-  whole_between(  // else -1 would be taken for 2^64 - 1
-      app.add_option("--seed", options.seed, "Of the head, the order of images and the crops")
-          ->type_name("N")
-          ->group(kRecipe)
-          ->capture_default_str(),
-      0, std::numeric_limits<index_t>::max());
+  recipe.seed(options.seed, "Of the head, the order of images and the crops");
 }
 
 void declare_head_and_crops(CLI::App& app, PretrainArguments& arguments) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "cli/errors.h"
 #include "cli/options.h"
 #include "explain/input_geometry.h"
@@ -28,6 +30,12 @@ void OptionGroup::number(const char* name, float& value, const char* help, doubl
   finite_between(
       app_.add_option(name, value, help)->type_name("X")->group(name_)->capture_default_str(),
       least, most);
+}
+
+void OptionGroup::seed(std::uint64_t& value, const char* help) {
+  whole_between(
+      app_.add_option("--seed", value, help)->type_name("N")->group(name_)->capture_default_str(),
+      0, std::numeric_limits<index_t>::max());
 }
 
 void OptionGroup::size(const char* name, std::string& value, const char* help) {
@@ -60,7 +68,8 @@ engine::Extent parse_extent(const std::string& option, const std::string& text) 
   try {
     explain::parse_size(text, parsed);
   } catch (const Error& error) {
-    throw UsageError(fmt::format("{}: {}", option, error.what()));
+    std::string reason = error.what();  // "--size: .."
+    throw UsageError(option + reason.substr(reason.find(':')));
   }
   if (!parsed.size) throw UsageError(fmt::format("{}: '{}' given, HxW wanted", option, text));
   return *parsed.size;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -26,6 +27,8 @@ class OptionGroup {
               double most = kLargestNumber);
   void number(const char* name, float& value, const char* help, double least,
               double most = kLargestNumber);
+  /// Else -1 would be taken for 2^64 - 1.
+  void seed(std::uint64_t& value, const char* help);
   void size(const char* name, std::string& value, const char* help);
 
  private:

@@ -156,6 +156,8 @@ TEST_F(CliFinetune, WhatDoesNotFitIsNamed) {
   refused({"--blocks", "99"}, 1, {"--blocks", "99"});
   refused({"--val-split", "test"}, 1, {"test"});
   refused({"--val-data", file("model.safetensors")}, 1, {"model.safetensors"});
+  refused({"--seed", "-1"}, 2, {"--seed"});
+  refused({"--size", "0x9"}, 2, {"--size: '0x9'"});
   refused({"--layer-decay", "2"}, 2, {"--layer-decay"});
   refused({"--val-data", file("set/val")}, 1, {"has no labels"});
   refused({"--data", file("set/val")}, 1, {"--val-data", "has no split val"});
