@@ -112,8 +112,9 @@ void add_evaluate(CLI::App& app) {
       ->add_option("--split", arguments->split, "Of the set (default: val where there are splits)")
       ->type_name("NAME");
   command
-      ->add_option("--size", arguments->size,
-                   "Of images: short side resized, centre cropped (default: the model's)")
+      ->add_option(
+          "--size", arguments->size,
+          "Of images: the whole of them, or the centre where it is square (default: the model's)")
       ->type_name("HxW");
   command->add_flag("--tune-thresholds", arguments->tune_thresholds,
                     "Score at the thresholds with the best F1 on this very set");

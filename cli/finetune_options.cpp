@@ -13,7 +13,8 @@ constexpr const char* kKeeping = "Run folder";
 void declare_recipe(CLI::App& app, FinetuneArguments& arguments) {
   train::FinetuneOptions& options = arguments.options;
   OptionGroup recipe(app, "Recipe");
-  recipe.size("--size", arguments.size, "Of images: short side resized, centre cropped");
+  recipe.size("--size", arguments.size,
+              "Of images: the whole of them, or the centre where it is square");
   recipe.whole("--blocks", options.head_blocks, "Last blocks whose CLS tokens the head reads", 1);
   app.add_flag("--standardise", options.standardise,
                "Bring features to mean 0 and deviation 1 while the head learns")

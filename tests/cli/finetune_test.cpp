@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <random>
 #include <sstream>
@@ -89,6 +90,30 @@ TEST_F(CliFinetune, ALabelledSetBecomesAModelThatEvaluateScoresAlike) {
   EXPECT_EQ(scores.at("images"), 8);
   EXPECT_EQ(scores.at("labels"), labels);
   EXPECT_EQ(scores.at("mean"), result.at("validation").at("mean"));
+
+  // `predict` sees the pixels that it was scored on, of wide pictures too.
+  fs::create_directories(file("wide"));
+  cv::Mat wide(48, 130, CV_8UC3);
+  cv::randu(wide, cv::Scalar::all(0), cv::Scalar::all(255));
+  wide.colRange(0, 30) = cv::Scalar(255, 255, 255);
+  write_bytes(file("wide/0.png"), encode(".png", wide));
+  write_bytes(file("wide/1.png"), encode(".png", cv::Mat::zeros(48, 130, CV_8UC3)));
+  write_bytes(file("wide/set.csv"),
+              "path,forward,stop_slow,left,right\n0.png,1,1,1,1\n1.png,0,0,0,0\n");
+  const Outcome score = run_binary({"evaluate", "--model", file("run/last.safetensors"), "--data",
+                                    "csv:" + file("wide/set.csv"), "--json"});
+  ASSERT_EQ(score.exit_code, 0) << score;
+  const Outcome predicted = run_binary({"predict", "--model", file("run/last.safetensors"),
+                                        file("wide/0.png"), file("wide/1.png"), "--json"});
+  ASSERT_EQ(predicted.exit_code, 0) << predicted;
+  double loss = 0;
+  const json predictions = json::parse(predicted.out);
+  for (std::size_t k = 0; k < 2; ++k) {
+    for (const json& logit : predictions.at("inputs").at(k).at("logits")) {
+      loss += std::log1p(std::exp((k == 0 ? -1 : 1) * logit.get<double>())) / 8;
+    }
+  }
+  EXPECT_NEAR(json::parse(score.out).at("loss").get<double>(), loss, 1e-5);
 
   // The model is one that every other command reads.
   const Outcome info = run_binary({"info", "--json", file("run/best.safetensors")});

@@ -266,6 +266,11 @@ TEST(Finetuning, WhatDoesNotFitIsNamed) {
   state = small.run.state();
   state.metadata["epoch_loss_sum"] = "much";
   EXPECT_ERROR(small.run.restore(state, "step-3"), "step-3", "much");
+  Dataset same = sides(4);
+  same.labels.assign(8, 1.f);
+  EXPECT_ERROR(
+      Finetuning(small.queue, *small.alone, options, backbone(), small.train, same, picture),
+      "one value alone");
   const Dataset none = [] {
     Dataset set = sides(4);
     set.label_names = {"left", "up"};

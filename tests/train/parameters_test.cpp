@@ -119,7 +119,7 @@ TEST(Parameters, TheJitterTakesAllStepsInEveryOrder) {
   EXPECT_EQ(orders.size(), 24u);
 }
 
-TEST(Parameters, EvaluationResizesTheShortSideAndTakesTheCentre) {
+TEST(Parameters, EvaluationTakesTheWholePictureOrTheCentreSquare) {
   const AugmentCrop same = draw_crop(evaluation_recipe({360, 640}), {720, 1280}, {});
   EXPECT_EQ(same.resized_height, 360);
   EXPECT_EQ(same.resized_width, 640);
@@ -143,7 +143,8 @@ TEST(Parameters, MirroredLabelsExchangeLeftAndRight) {
 
 TEST(Parameters, DecodersMayReduceToWhatTheSmallestBoxNeeds) {
   EXPECT_EQ(least_short_side(dino_recipe()), 430);  // 96 / sqrt .05
-  EXPECT_EQ(least_short_side({evaluation_recipe({360, 640})}), 360);
+  EXPECT_EQ(least_short_side({evaluation_recipe({360, 360})}), 360);
+  EXPECT_EQ(least_short_side({evaluation_recipe({360, 640})}), 640);  // of a portrait too
 }
 
 }  // namespace

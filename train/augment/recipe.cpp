@@ -40,7 +40,7 @@ CropRecipe supervised_recipe(Extent size, double flip) {
 CropRecipe evaluation_recipe(Extent size) {
   CropRecipe recipe;
   recipe.size = size;
-  recipe.box = BoxKind::short_side;
+  recipe.box = size.height == size.width ? BoxKind::short_side : BoxKind::whole;
   return recipe;
 }
 

@@ -46,7 +46,9 @@ std::vector<CropRecipe> dino_recipe(const DinoCrops& crops = {});
 /// The supervised stage: resized, flipped with probability `flip`. No random box: an action
 /// depends on all that the camera saw.
 CropRecipe supervised_recipe(Extent size, double flip = .5);
-/// The same without chance, for validation.
+/// The same without chance, for validation: what explain::InputGeometry does by default with a
+/// model of that input size. A square is the centre of the resized picture; any other size takes
+/// the whole of it.
 CropRecipe evaluation_recipe(Extent size);
 
 /// The short side of a decoded picture below which the smallest box of some crop, at the mean

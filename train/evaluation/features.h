@@ -14,7 +14,7 @@
 namespace vitsnna::train {
 
 struct FeatureOptions {
-  engine::Extent size;  ///< short side resized, centre cropped; multiples of the patch size
+  engine::Extent size;  ///< evaluation_recipe(); multiples of the patch size
   index_t batch = 16;   ///< images of a pass: memory follows it, no bit of the result does
   int decode_threads = 2;
   double max_bad = .01;  ///< of the set's images; more that are unreadable are an Error

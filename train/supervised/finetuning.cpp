@@ -58,6 +58,16 @@ bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const D
   return !fits;
 }
 
+/// Some label is positive in one image and negative in another.
+bool has_both_values(const Dataset& set) {
+  for (index_t label = 0; label < set.label_count(); ++label) {
+    for (index_t k = 1; k < set.size(); ++k) {
+      if (set.labels_of(k)[label] != set.labels_of(0)[label]) return true;
+    }
+  }
+  return false;
+}
+
 void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
                 const Dataset& train, const Dataset& validation) {
   if (train.label_count() < 1) throw Error(train.path + ": has no labels, they are wanted here");
@@ -65,6 +75,12 @@ void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
     throw Error(fmt::format("{}: labels {}, those of {} ({}) wanted", validation.path,
                             fmt::join(validation.label_names, ", "), train.path,
                             fmt::join(train.label_names, ", ")));
+  }
+  if (!has_both_values(validation)) {
+    throw Error(
+        fmt::format("{}: every label has one value alone in all of its {} images, some of "
+                    "both wanted to tell the best model by",
+                    validation.path, validation.size()));
   }
   if (options.head_blocks < 1 || options.head_blocks > model.config.depth) {
     throw Error(fmt::format("--blocks: {} of a model of {} blocks, 1 to {} wanted",
@@ -89,7 +105,8 @@ std::unique_ptr<SupervisedLearner> head_learner(engine::Queue& queue, Communicat
   how.decode_threads = options.decode_threads;
   how.max_bad = options.max_bad;
   how.report_bad = options.report_bad;
-  const model::Vit vit(queue, model.config, model.metadata, model.tensors, options.precision);
+  const model::Vit vit(queue, model.config, model.metadata, model.tensors, options.precision,
+                       {.backward = false});
   ImageFeatures learnt_from = cls_features(queue, communicator, vit, train, reader, how);
   ImageFeatures validated_on = cls_features(queue, communicator, vit, validation, reader, how);
   return std::make_unique<HeadLearner>(queue, model.tensors, std::move(learnt_from),

@@ -19,7 +19,7 @@ enum class Optimizer : std::uint8_t { sgd, adamw };
 struct FinetuneOptions {
   bool whole_model = false;  ///< false: the backbone stands still, its features are computed once
   index_t head_blocks = 1;   ///< last blocks whose CLS the head reads
-  engine::Extent size{360, 640};  ///< of images: short side resized, centre cropped
+  engine::Extent size{360, 640};  ///< of images: evaluation_recipe()
   bool standardise = false;       ///< of a frozen backbone: features to mean 0 and deviation 1
   index_t epochs = 100;
   index_t batch = 16;           ///< images of a step, of all ranks together
