@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bench/device_peaks.h"
+#include "engine/graph_capture.h"
 #include "engine/ledger.h"
 #include "train/data/image_files.h"
 #include "train/data/sources/sources.h"
@@ -117,14 +118,19 @@ class ComputeAlone {
   std::vector<std::pair<void*, index_t>> taken_;
 };
 
-/// Times arguments.steps of them after the warm-up; the ledger sees the timed ones.
+/// Steps before the timed ones: where there are graphs, one more to capture them.
+int warm_up_of(const Arguments& arguments, const engine::Queue& queue) {
+  return engine::captures_graphs(queue) ? std::max(arguments.warm_up, 2) : arguments.warm_up;
+}
+
+/// Times arguments.steps of them after the warm-up; the ledger sees one more, op by op.
 template <class Step>
 json timed(const Arguments& arguments, engine::Queue& queue, engine::CountingLedger& ledger,
            const Step& step) {
   std::vector<double> seconds, processor_seconds;
   double first_loss = 0;
-  for (int k = 0; k < arguments.warm_up + arguments.steps; ++k) {
-    const engine::LedgerScope scope(queue, k < arguments.warm_up ? nullptr : &ledger);
+  const int warm_up = warm_up_of(arguments, queue);
+  for (int k = 0; k < warm_up + arguments.steps; ++k) {
     const std::clock_t processor_start = std::clock();
     const double start = now();
     const train::DinoReport report = step();
@@ -135,9 +141,11 @@ json timed(const Arguments& arguments, engine::Queue& queue, engine::CountingLed
     if (k == 0) first_loss = report.loss;
   }
   const auto middle_of = [&](const std::vector<double>& values) {
-    return median({values.begin() + arguments.warm_up, values.end()});
+    return median({values.begin() + warm_up, values.end()});
   };
   const double middle = middle_of(seconds);
+  const engine::LedgerScope scope(queue, &ledger);
+  step();
   json result = {{"seconds", middle},
                  {"device_mib", bench::used_bytes(queue) / (1 << 20)},
                  {"images_per_second", static_cast<double>(arguments.batch) / middle},
@@ -147,11 +155,11 @@ json timed(const Arguments& arguments, engine::Queue& queue, engine::CountingLed
   return result;
 }
 
-json op_table(const engine::CountingLedger& ledger, int steps) {
+json op_table(const engine::CountingLedger& ledger) {
   json table = json::object();
   for (const auto& [name, cost] : ledger.ops()) {
-    table[name] = {{"calls", cost.calls / steps},
-                   {"seconds", cost.seconds / steps},
+    table[name] = {{"calls", cost.calls},
+                   {"seconds", cost.seconds},
                    {"gflops_per_second", cost.flops / cost.seconds * 1e-9}};
   }
   return table;
@@ -187,7 +195,8 @@ json run(const Arguments& arguments) {
   } else {
     const train::Dataset images = train::open_dataset(arguments.data);
     const auto alone = train::single_process();
-    options.epochs = (arguments.warm_up + arguments.steps) * arguments.batch / images.size() + 1;
+    const int warm_up = warm_up_of(arguments, queue), steps = warm_up + arguments.steps;
+    options.epochs = (steps + 1) * arguments.batch / images.size() + 1;
     options.warmup_epochs = 0;
     train::Pretraining training(queue, *alone, options, backbone, images, train::image_files());
     backbone.tensors.clear();
@@ -199,13 +208,13 @@ json run(const Arguments& arguments) {
     });
     const auto& seconds = result["all_seconds"];
     const double all =
-        std::accumulate(seconds.begin() + arguments.warm_up, seconds.end(), 0.,
+        std::accumulate(seconds.begin() + warm_up, seconds.end(), 0.,
                         [](double sum, const json& one) { return sum + one.get<double>(); });
     const double before =
-        arguments.warm_up > 0 ? stalls[static_cast<std::size_t>(arguments.warm_up - 1)] : 0.;
-    result["data_stall"] = (stalls.back() - before) / all;
+        warm_up > 0 ? stalls[static_cast<std::size_t>(warm_up - 1)] : 0.;
+    result["data_stall"] = (stalls[static_cast<std::size_t>(steps - 1)] - before) / all;
   }
-  const double flops = ledger.flops() / arguments.steps;
+  const double flops = ledger.flops();
   result["device_mib"] = result["device_mib"].get<double>() - used_before;  // 0 on a CPU
   result["tflop"] = flops * 1e-12;
   result["peak_gflops_per_second"] = peak * 1e-9;
@@ -216,7 +225,7 @@ json run(const Arguments& arguments) {
   result["model"] = arguments.model;
   result["batch"] = arguments.batch;
   result["precision"] = arguments.precision;
-  if (arguments.ops) result["ops"] = op_table(ledger, arguments.steps);
+  if (arguments.ops) result["ops"] = op_table(ledger);
   return result;
 }
 

@@ -125,18 +125,21 @@ void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
                   request.noise_level,      request.seed, queue_.raw().scratch};
   const bool labels_known = request.labels.kind != LabelSelection::Kind::predicted;
   if (!labels_known) key.part = CapturedKey::Part::forward;
+  const bool repeatable = !shape.given_noise;  // which is read from host memory
   const bool replayed = workspace_->captured.knows(key);
   StageClock clock(ledger, replayed ? nullptr : &queue_);
   const auto started = std::chrono::steady_clock::now();
   if (labels_known) {
     explanation.labels = resolve_labels(vit_, request.labels, {});
     passes.inputs().upload_labels(queue_, explanation.labels);
-    workspace_->captured.run(queue_, key, [&] {
+    const auto record = [&] {
       passes.forward(clock);
       passes.explain(shape.labels, clock);
-    });
+    };
+    workspace_->captured.run(queue_, key, record, repeatable);
   } else {
-    const auto way = workspace_->captured.run(queue_, key, [&] { passes.forward(clock); });
+    const auto way = workspace_->captured.run(
+        queue_, key, [&] { passes.forward(clock); }, repeatable);
     explanation.labels =
         resolve_labels(vit_, request.labels, passes.results().download_logits(queue_));
     passes.inputs().upload_labels(queue_, explanation.labels);
@@ -149,7 +152,8 @@ void Explainer::run_passes(Passes& passes, const ExplanationShape& shape,
       StageClock unused(walk);
       passes.forward(unused);
     }
-    workspace_->captured.run(queue_, key, [&] { passes.explain(key.labels, clock); });
+    workspace_->captured.run(
+        queue_, key, [&] { passes.explain(key.labels, clock); }, repeatable);
   }
   queue_.synchronize();
   explanation.ops = ledger.ops();

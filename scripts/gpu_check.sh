@@ -70,6 +70,7 @@ check "contract" "$results/output.log" "$contract"
 for name in vit_golden_test explain_golden_test bf16_golden_test; do
   check "$name" "$results/output.log" "$build/tests/golden/$name"
 done
+check "training_graphs_test" "$results/output.log" "$build/tests/train/training_graphs_test"
 if [ $sanitizer -eq 0 ]; then
   skip "compute-sanitizer" "--no-sanitizer"
 elif command -v compute-sanitizer >/dev/null; then

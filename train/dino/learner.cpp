@@ -4,11 +4,13 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/graph_cache.h"
 #include "engine/host_memory.h"
 #include "engine/ledger.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "model/backward.h"
+#include "train/data/staging.h"
 
 namespace vitsnna::train {
 
@@ -20,9 +22,20 @@ struct DinoLearner::Shape {
   bool operator==(const Shape&) const = default;
 };
 
-/// Device memory that is neither parameters nor activations.
+/// What a captured part, or the update behind it, was captured with.
+struct DinoLearner::Captured {
+  enum class Work : std::uint8_t { part, last_part, update };
+  Work work = Work::part;
+  Shape shape;
+  const float *global = nullptr, *local = nullptr;
+  const void* scratch = nullptr;
+  bool operator==(const Captured&) const = default;
+};
+
+/// Device memory that is neither parameters nor activations, and the graphs that use all of it.
 struct DinoLearner::Buffers {
-  Buffers(engine::Queue& queue, index_t out_dim) : backend(&queue.backend()), columns(out_dim) {
+  Buffers(engine::Queue& queue, index_t out_dim)
+      : backend(&queue.backend()), columns(out_dim), branch_factors(queue.backend()) {
     memory = static_cast<float*>(backend->allocate(bytes()));
     queue.zero(memory, bytes());
     queue.synchronize();
@@ -42,8 +55,10 @@ struct DinoLearner::Buffers {
   const kernels::Backend* backend;
   index_t columns;
   float* memory = nullptr;
+  DeviceMemory branch_factors;
   Shape shape;  ///< that `arena` was planned for
   std::unique_ptr<engine::Arena> arena;
+  engine::GraphCache<Captured> graphs;
 };
 
 namespace {
@@ -233,25 +248,46 @@ void DinoLearner::add(index_t images, const CropBatch& global, const CropBatch& 
                 " global and " + std::to_string(local.crops) +
                 " local crops; two global ones are wanted");
   }
-  if (options_.drop_path.rate > 0.) {
-    if (static_cast<index_t>(numbers.size()) != images) {
-      throw Error("DINO: " + std::to_string(numbers.size()) + " numbers of a part's " +
-                  std::to_string(images) + " images, one each wanted by drop path");
-    }
-    queue_.synchronize();  // earlier factors have been copied
-    branch_factors_ = branch_factors(options_.drop_path, step_, student_.backbone.config().depth,
-                                     global.crops + local.crops, numbers);
-  }
   const Shape shape{images,      batch_images, global.height, global.width,
                     local.crops, local.height, local.width};
   if (!buffers_->arena || shape != buffers_->shape) plan(shape, global, local);
+  if (options_.drop_path.rate > 0.) upload_branch_factors(shape, numbers);
   added_ += images;
-  if (added_ == share_of(batch_images)) reducer_.arm();
-  run(shape, *buffers_->arena, global, local);
+  const bool last = added_ == share_of(batch_images);
+  reducer_.arm(last);
+  Captured captured{last ? Captured::Work::last_part : Captured::Work::part, shape, global.pixels,
+                    local.pixels, queue_.raw().scratch};
+  const auto record = [&] {
+    run(shape, *buffers_->arena, global, local);
+    if (last) measure();
+  };
+  buffers_->graphs.run(queue_, captured, record, repeatable());
+}
+
+/// Ops that a ledger wants to see are launched one by one.
+bool DinoLearner::repeatable() const {
+  return queue_.raw().ledger == nullptr && reducer_.repeatable();
+}
+
+void DinoLearner::upload_branch_factors(const Shape& shape, std::span<const index_t> numbers) {
+  if (static_cast<index_t>(numbers.size()) != shape.images) {
+    throw Error("DINO: " + std::to_string(numbers.size()) + " numbers of a part's " +
+                std::to_string(shape.images) + " images, one each wanted by drop path");
+  }
+  queue_.synchronize();  // earlier factors have been copied
+  branch_factors_ = branch_factors(options_.drop_path, step_, student_.backbone.config().depth,
+                                   2 + shape.local_crops, numbers);
+  queue_.upload(buffers_->branch_factors.data(), branch_factors_.data(),
+                static_cast<index_t>(branch_factors_.size()) * 4);
 }
 
 void DinoLearner::plan(const Shape& shape, const CropBatch& global, const CropBatch& local) {
+  buffers_->graphs.clear();
   buffers_->arena.reset();
+  if (options_.drop_path.rate > 0.) {
+    buffers_->branch_factors.reserve(student_.backbone.config().depth * 2 *
+                                     (2 + shape.local_crops) * shape.images * 4);
+  }
   engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
   engine::Arena planned = engine::Arena::planning();
   {
@@ -283,9 +319,7 @@ void DinoLearner::run(const Shape& shape, engine::Arena& arena, const CropBatch&
   if (shape.local_crops > 0) groups.push_back(image_group(pass, local, shape.images));
   model::BranchFactors factors;
   if (options_.drop_path.rate > 0.) {
-    const Tensor copy = arena.allocate(DType::f32, {static_cast<index_t>(branch_factors_.size())});
-    queue_.upload(copy.data, branch_factors_.data(), copy.bytes());
-    factors.factors = copy.f32();
+    factors.factors = reinterpret_cast<const float*>(buffers_->branch_factors.data());
   }
   const model::ForwardPass forward = model::forward(
       pass, groups, {.record = true, .patches = true, .pre_activations = true}, factors);
@@ -321,15 +355,19 @@ void DinoLearner::run(const Shape& shape, engine::Arena& arena, const CropBatch&
   model::backward(pass, forward, request);
 }
 
+/// What ends the gradients: sums over the ranks, norms, whether they are finite.
+void DinoLearner::measure() {
+  reducer_.finish();
+  const kernels::StepSettings* settings = buffers_->settings();
+  backbone_state_.measure(queue_, settings, buffers_->non_finite());
+  head_state_.measure(queue_, settings, buffers_->non_finite());
+}
+
 DinoReport DinoLearner::finish(index_t batch_images, bool stop) {
   if (added_ != share_of(batch_images)) {
     throw Error("DINO: " + std::to_string(added_) + " images of this rank's " +
                 std::to_string(share_of(batch_images)) + " were added");
   }
-  reducer_.finish();
-  const kernels::StepSettings* settings = buffers_->settings();
-  backbone_state_.measure(queue_, settings, buffers_->non_finite());
-  head_state_.measure(queue_, settings, buffers_->non_finite());
   float monitors[2] = {}, non_finite = 0.f;
   queue_.download(monitors, buffers_->monitors(), static_cast<index_t>(sizeof monitors));
   queue_.download(&non_finite, buffers_->non_finite(), 4);
@@ -348,7 +386,14 @@ DinoReport DinoLearner::finish(index_t batch_images, bool stop) {
   }
   report.divergence = report.loss - report.teacher_entropy;
   report.finite = non_finite == 0.f && std::isfinite(report.loss);
-  if (report.finite) move(batch_images);
+  if (report.finite) {
+    Captured captured;
+    captured.work = Captured::Work::update;
+    captured.shape.batch_images = batch_images;
+    captured.scratch = queue_.raw().scratch;
+    buffers_->graphs.run(
+        queue_, captured, [&] { move(batch_images); }, repeatable());
+  }
   report.gradient_norm =
       std::hypot(norm_of(queue_, backbone_state_.norms(), backbone_state_.segments()),
                  norm_of(queue_, head_state_.norms(), head_state_.segments()));

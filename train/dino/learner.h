@@ -4,6 +4,9 @@
 //   learner.begin(schedules of the step);
 //   learner.add(crops, images of the whole batch);   // once a part of an accumulated batch
 //   DinoReport report = learner.finish(images of the whole batch);
+//
+// Where the backend has graphs, the work of add() and that of the update are captured at their
+// second time and are one launch each from the third on, with the same bits.
 #pragma once
 
 #include <map>
@@ -111,10 +114,13 @@ class DinoLearner {
  private:
   struct Buffers;
   struct Shape;
+  struct Captured;
   void run(const Shape& shape, engine::Arena& arena, const CropBatch& global,
            const CropBatch& local);
   void plan(const Shape& shape, const CropBatch& global, const CropBatch& local);
-
+  void upload_branch_factors(const Shape& shape, std::span<const index_t> numbers);
+  bool repeatable() const;
+  void measure();
   void move(index_t batch_images);
   index_t share_of(index_t batch_images) const;
 

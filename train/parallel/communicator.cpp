@@ -22,6 +22,7 @@ class SingleProcess final : public Communicator {
   int local_size() const override { return 1; }
   std::string host() const override { return "localhost"; }
   std::string_view transport() const override { return "none"; }
+  bool sums_on_queue() const override { return true; }
   void open(engine::Queue&) override {}
   void start_sum(engine::Queue&, float*, index_t) override {}
   void finish_sums(engine::Queue&) override {}

@@ -35,6 +35,10 @@ class Communicator {
   /// How sums on this queue's memory travel: "none", "MPI", "MPI through host memory", "NCCL".
   virtual std::string_view transport() const = 0;
 
+  /// Whether sums are work on the queue and nothing else, which a graph of it may hold. After
+  /// open().
+  virtual bool sums_on_queue() const = 0;
+
   /// Before sums on a queue's memory: on GPUs, makes NCCL's own communicator.
   virtual void open(engine::Queue& queue) = 0;
   /// Replaces `values`, fp32 device memory, by their sum over all ranks: the same bits on every

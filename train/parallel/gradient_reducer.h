@@ -27,10 +27,12 @@ class GradientReducer {
   /// All of them outlive the reducer. Does nothing on one rank.
   GradientReducer(Communicator& communicator, engine::Queue& queue);
 
-  /// From now on gradients are the last of this rank's batch: sums may start. Before that the calls
-  /// below do nothing, as gradients are still being added up.
-  void arm() { armed_ = communicator_.size() > 1; }
+  /// Whether gradients from now on are the `last` of this rank's batch, so that sums may start.
+  /// Before that the calls below do nothing, as gradients are still being added up.
+  void arm(bool last = true) { armed_ = last && communicator_.size() > 1; }
   bool armed() const { return armed_; }
+  /// Whether what the calls below do now is work on the queue alone: a graph may hold it.
+  bool repeatable() const { return !armed_ || communicator_.sums_on_queue(); }
 
   /// A whole block of gradients or a buffer.
   void start(const model::Parameters& gradients);

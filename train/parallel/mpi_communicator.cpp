@@ -67,6 +67,13 @@ class MpiCommunicator final : public Communicator {
     return through_host_ ? "MPI through host memory" : "MPI";
   }
 
+  bool sums_on_queue() const override {
+#ifdef VITSNNA_HAVE_NCCL
+    if (nccl_) return true;
+#endif
+    return size() == 1;
+  }
+
   void open(engine::Queue& queue) override {
     through_host_ = queue.device().kind == engine::Device::Kind::cuda;
 #ifdef VITSNNA_HAVE_NCCL

@@ -43,21 +43,19 @@ float* BceStep::positive_weights() const {
   return reinterpret_cast<float*>(memory_.data() + sizeof(Block));
 }
 
-void BceStep::begin(const SupervisedStep& step) {
+void BceStep::begin(const SupervisedStep& step, std::span<const float> targets) {
   Block values{};
   values.settings.learning_rate = static_cast<float>(step.learning_rate);
   values.settings.weight_decay = static_cast<float>(step.weight_decay);
+  const auto bytes = static_cast<index_t>(targets.size_bytes());
+  targets_.reserve(bytes);
   queue_.upload(block(), &values, static_cast<index_t>(sizeof values));
+  queue_.upload(targets_.data(), targets.data(), bytes);
   queue_.synchronize();
   optimizer_.clear_gradients(queue_);
 }
 
-void BceStep::loss(const float* logits, std::span<const float> targets, index_t items,
-                   index_t global_items, float* gradient) {
-  const auto bytes = static_cast<index_t>(targets.size_bytes());
-  targets_.reserve(bytes);
-  queue_.upload(targets_.data(), targets.data(), bytes);
-  queue_.synchronize();  // the caller's memory is free again
+void BceStep::loss(const float* logits, index_t items, index_t global_items, float* gradient) {
   kernels::BceWithLogits args;
   args.items = items;
   args.global_items = global_items;
@@ -70,9 +68,12 @@ void BceStep::loss(const float* logits, std::span<const float> targets, index_t 
   queue_.backend().bce_with_logits(queue_.raw(), args);
 }
 
-SupervisedReport BceStep::finish() {
+void BceStep::measure() {
   reducer_.finish();
   optimizer_.measure(queue_, &block()->settings, &block()->non_finite);
+}
+
+SupervisedReport BceStep::finish() {
   Block values{};
   std::vector<float> norms(static_cast<std::size_t>(optimizer_.segments()));
   queue_.download(&values, block(), static_cast<index_t>(sizeof values));

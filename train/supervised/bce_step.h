@@ -30,14 +30,19 @@ class BceStep {
   BceStep(engine::Queue& queue, Communicator& communicator, const model::Parameters& parameters,
           const TensorRules& rules, const FinetuneOptions& options, index_t classes);
 
-  void begin(const SupervisedStep& step);
-  /// Binary cross-entropy of `logits` (items, classes), device memory, with `targets` of the same
-  /// extents, host memory; `gradient` (items, classes) is overwritten.
-  void loss(const float* logits, std::span<const float> targets, index_t items,
-            index_t global_items, float* gradient);
+  /// `targets` (items, classes) are host memory, free again when this returns.
+  void begin(const SupervisedStep& step, std::span<const float> targets);
+  /// Binary cross-entropy of `logits` (items, classes), device memory, with the targets;
+  /// `gradient` (items, classes) is overwritten.
+  void loss(const float* logits, index_t items, index_t global_items, float* gradient);
+  /// What ends the gradients: sums over the ranks, norms, whether they are finite.
+  void measure();
+  /// The targets' memory: it may move in begin().
+  const void* targets() const { return targets_.data(); }
   const OptimizerState& optimizer() const { return optimizer_; }
   GradientReducer& reducer() { return reducer_; }
-  /// Moves the parameters, where every number is finite. The same report on every rank.
+  /// After measure(): moves the parameters, where every number is finite. The same report on every
+  /// rank.
   SupervisedReport finish();
 
  private:

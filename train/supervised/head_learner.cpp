@@ -109,9 +109,9 @@ SupervisedReport HeadLearner::step(const SupervisedStep& settings) {
   const Tensor outputs = arena_.allocate(DType::f32, {items, labels});
   const Tensor gradient = arena_.allocate(DType::f32, {items, labels});
   queue_.upload(features.data, rows_of_batch.data(), features.bytes());
-  bce_.begin(settings);
+  bce_.begin(settings, targets);
   logits(features, outputs);
-  bce_.loss(outputs.f32(), targets, items, items, gradient.f32());
+  bce_.loss(outputs.f32(), items, items, gradient.f32());
   kernels::LinearWeightGradient args;
   args.rows = items;
   args.out_features = labels;
@@ -121,6 +121,7 @@ SupervisedReport HeadLearner::step(const SupervisedStep& settings) {
   args.weight_gradient = bce_.optimizer().gradients().at("head.weight");
   args.bias_gradient = bce_.optimizer().gradients().at("head.bias");
   queue_.backend().linear_weight_gradient(queue_.raw(), args);
+  bce_.measure();
   const SupervisedReport report = bce_.finish();
   if (report.finite) {
     refresh();

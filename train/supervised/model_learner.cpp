@@ -58,13 +58,13 @@ void ModelLearner::plan(index_t items) {
   engine::CountingLedger ledger(engine::CountingLedger::Mode::plan);
   {
     const engine::LedgerScope scope(queue_, &ledger);
-    run(nullptr, items, {});
+    run(nullptr, items);
   }
   queue_.reserve_scratch(ledger.scratch_bytes());
   arena_ = engine::Arena(&queue_.backend(), arena_.peak());
 }
 
-void ModelLearner::run(const float* pixels, index_t items, std::span<const float> targets) {
+void ModelLearner::run(const float* pixels, index_t items) {
   const engine::ArenaScope scope(arena_);
   const model::PassContext context{vit_, queue_, arena_};
   const model::GridEmbedding grid =
@@ -78,9 +78,7 @@ void ModelLearner::run(const float* pixels, index_t items, std::span<const float
       context, grid, input, items, {.record = true, .patches = true, .pre_activations = true});
   model::BackwardRequest request;
   request.logit_gradient = arena_.allocate(kernels::DType::f32, {items, vit_.config().num_classes});
-  if (pixels != nullptr) {
-    bce_.loss(pass.logits.f32(), targets, items, options_.batch, request.logit_gradient.f32());
-  }
+  bce_.loss(pass.logits.f32(), items, options_.batch, request.logit_gradient.f32());
   request.depth = model::BackwardRequest::Depth::parameters;
   request.parameter_gradients = &bce_.optimizer().gradients();
   request.gradients_final = [&](index_t block) {
@@ -91,9 +89,15 @@ void ModelLearner::run(const float* pixels, index_t items, std::span<const float
 
 SupervisedReport ModelLearner::step(const SupervisedStep& settings) {
   const Batch batch = loader_.next();
-  bce_.begin(settings);
+  const float* const pixels = batch.groups.front().pixels.f32();
+  bce_.begin(settings, batch.labels);
   bce_.reducer().arm();
-  run(batch.groups.front().pixels.f32(), batch.size(), batch.labels);
+  const auto record = [&] {
+    run(pixels, batch.size());
+    bce_.measure();
+  };
+  graphs_.run(queue_, {pixels, bce_.targets(), batch.size(), queue_.raw().scratch}, record,
+              queue_.raw().ledger == nullptr && bce_.reducer().repeatable());
   const SupervisedReport report = bce_.finish();
   if (report.finite) refresh();
   return report;

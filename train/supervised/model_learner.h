@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/arena.h"
+#include "engine/graph_cache.h"
 #include "model/vit.h"
 #include "train/data/loader.h"
 #include "train/supervised/learner.h"
@@ -26,7 +27,14 @@ class ModelLearner final : public SupervisedLearner {
   double stall_seconds() const override { return loader_.statistics().stall_seconds; }
 
  private:
-  void run(const float* pixels, index_t items, std::span<const float> targets);
+  /// What captured gradients were captured with.
+  struct Captured {
+    const void *pixels = nullptr, *targets = nullptr;
+    index_t items = 0;
+    const void* scratch = nullptr;
+    bool operator==(const Captured&) const = default;
+  };
+  void run(const float* pixels, index_t items);
   void plan(index_t items);
 
   engine::Queue& queue_;
@@ -38,6 +46,7 @@ class ModelLearner final : public SupervisedLearner {
   Loader loader_;
   BceStep bce_;
   engine::Arena arena_;
+  engine::GraphCache<Captured> graphs_;
 };
 
 }  // namespace vitsnna::train
