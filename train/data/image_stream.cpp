@@ -3,7 +3,6 @@
 #include "train/data/image_stream.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "kernels/error.h"
@@ -90,11 +89,7 @@ StreamedImage ImageStream::next() {
   {
     std::unique_lock lock(mutex_);
     Place& place = places_[static_cast<std::size_t>(taken_) % places_.size()];
-    if (!place.ready) {
-      const auto since = std::chrono::steady_clock::now();
-      ready_.wait(lock, [&] { return place.ready; });
-      waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-    }
+    ready_.wait(lock, [&] { return place.ready; });
     found = std::move(place.result);
     failure = place.failure;
     place = {};

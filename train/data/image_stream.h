@@ -50,8 +50,6 @@ class ImageStream {
   /// The next image; waits for it. Rethrows what a thread threw other than Error.
   StreamedImage next();
 
-  double waited_seconds() const { return waited_; }
-
  private:
   using Order = std::shared_ptr<const std::vector<index_t>>;
   struct Place {
@@ -67,7 +65,6 @@ class ImageStream {
   Sampler sampler_;
   ImageSource source_;
   index_t most_bad_;
-  double waited_ = 0.;
 
   std::mutex mutex_;
   std::condition_variable_any room_, ready_;
