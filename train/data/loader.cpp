@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "train/augment/mirrored_labels.h"
 #include "train/augment/parameters.h"
 #include "train/data/staging.h"
 
