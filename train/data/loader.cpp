@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -81,7 +82,7 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options, ImageReader reader
       queue_(queue),
       sampler_(sampler_of(dataset, options_)),
       cache_(dataset, std::move(reader), options_.least_short_side, options_.cache,
-             options_.cache_folder),
+             options_.cache_folder, options_.cache_bytes),
       mirrored_(mirrored_labels(dataset.label_names)),
       buffers_(std::make_unique<Buffers>(options_, queue.backend())) {
   if (dataset.size() > index_t{0xffffffff}) {
@@ -103,32 +104,48 @@ LoaderStatistics Loader::statistics() const {
           static_cast<index_t>(bad_.size()), cache_.use()};
 }
 
+/// .29 of 100 images are 29, though .29 * 100 is less.
+index_t Loader::most_bad() const {
+  return static_cast<index_t>(
+      std::floor(options_.max_bad * static_cast<double>(dataset_.size()) + 1e-9));
+}
+
 void Loader::note_bad(const StreamedImage& image) {
   for (const BadImage& bad : image.bad) {
     if (bad_.insert(bad.index).second && options_.report) options_.report(bad.reason);
   }
-  const auto count = static_cast<double>(bad_.size());
-  if (count > options_.max_bad * static_cast<double>(dataset_.size())) {
-    throw Error(fmt::format("{} of {} images are unreadable, at most {:.3g}% wanted; the last: {}",
-                            bad_.size(), dataset_.size(), 100. * options_.max_bad,
-                            image.bad.empty() ? "" : image.bad.back().reason));
+  const auto bad = static_cast<index_t>(bad_.size());
+  if (bad > most_bad()) {
+    throw Error(
+        fmt::format("{} of {} images are unreadable, --max-bad allows {} ({:.3g}%); the "
+                    "last: {}",
+                    bad, dataset_.size(), most_bad(), 100. * options_.max_bad,
+                    image.bad.empty() ? "" : image.bad.back().reason));
+  }
+  if (!image.image && !image.bad.empty()) {
+    throw Error(fmt::format("{}: none of {} images is readable; the last: {}", dataset_.path,
+                            dataset_.size(), image.bad.back().reason));
   }
 }
 
 std::vector<StreamedImage> Loader::take_images() {
   if (!stream_) {
-    const index_t ahead = options_.prefetch > 0 ? options_.prefetch : 2 * options_.batch;
-    const auto most_bad =
-        static_cast<index_t>(options_.max_bad * static_cast<double>(dataset_.size()));
+    StreamOptions options;
+    options.threads = options_.threads;
+    options.ahead = options_.prefetch > 0 ? options_.prefetch : 2 * options_.batch;
+    options.most_bad = most_bad();
+    options.first_step = position_;
     stream_ = std::make_unique<ImageStream>(
-        sampler_, [this](index_t index) { return cache_.get(index); }, options_.threads, ahead,
-        most_bad, position_);
+        sampler_, [this](index_t index) { return cache_.get(index); }, options);
   }
   std::vector<StreamedImage> images;
   for (index_t slot = 0; slot < options_.batch; ++slot) {
     StreamedImage next = stream_->next();
     note_bad(next);
     if (next.image) images.push_back(std::move(next));
+  }
+  for (const std::string& notice : cache_.take_notices()) {
+    if (options_.report) options_.report(notice);
   }
   return images;
 }

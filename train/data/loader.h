@@ -33,12 +33,14 @@ struct LoaderOptions {
   int threads = 2;               ///< that decode
   index_t prefetch = 0;          ///< images that may be ahead; 0: two batches
   index_t least_short_side = 0;  ///< scaled decoding: least_short_side(crops); 0: decode in full
-  double max_bad = .01;          ///< of the set's images; more that are unreadable are an Error
+  double max_bad = .01;          ///< share of the set's images; more unreadable ones are an Error
   CacheKind cache = CacheKind::none;
   std::filesystem::path cache_folder;  ///< of CacheKind::disk
   std::array<float, 3> mean{.485f, .456f, .406f}, deviation{.229f, .224f, .225f};
   kernels::DType dtype = kernels::DType::f32;  ///< of the crops
-  /// Called once an unreadable image, from next(), with its path and what is wrong with it.
+  index_t cache_bytes = 0;                     ///< most of CacheKind::ram; 0: MemoryBudget decides
+  /// Called from next(): once an unreadable image, with its path and what is wrong with it, and
+  /// once where the cache takes no more images.
   std::function<void(const std::string&)> report;
 };
 
@@ -54,7 +56,7 @@ struct Batch {
   index_t step = 0;  ///< this batch's position
   std::uint32_t epoch = 0;
   std::vector<index_t> indices;  ///< of its images in the data set
-  /// (crops, images, labels): those of a crop that was mirrored with left and right exchanged.
+  /// (crops, images, labels): those of a crop that was mirrored as mirrored_labels() has them.
   std::vector<float> labels;
   std::vector<CropGroup> groups;  ///< in the order in which LoaderOptions::crops names their sizes
 
@@ -83,7 +85,7 @@ class Loader {
 
   /// The batch at position(), put on the queue; the same for any number of threads. Waits for the
   /// queue's earlier work where it has to reuse memory that the device copies from. Throws Error
-  /// where more than max_bad of the set's images have been unreadable.
+  /// where more than max_bad of the set's images have been unreadable, or all of them.
   Batch next();
 
   LoaderStatistics statistics() const;
@@ -91,6 +93,7 @@ class Loader {
  private:
   struct Buffers;
   std::vector<StreamedImage> take_images();
+  index_t most_bad() const;
   void note_bad(const StreamedImage& image);
   void fill(Batch& batch, const std::vector<StreamedImage>& images);
   void run_ops(Batch& batch, const std::vector<StreamedImage>& images);
