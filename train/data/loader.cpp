@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "kernels/error.h"
+#include "train/augment/mirrored_labels.h"
 #include "train/augment/parameters.h"
 
 namespace vitsnna::train {
@@ -46,7 +48,7 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options, ImageReader reader
       queue_(queue),
       sampler_(sampler_of(dataset, options_)),
       cache_(dataset, std::move(reader), options_.least_short_side, options_.cache,
-             options_.cache_folder),
+             options_.cache_folder, options_.cache_bytes),
       mirrored_(mirrored_labels(dataset.label_names)),
       ahead_(computes_elsewhere(queue)),
       maker_(queue, options_.crops, options_.batch, ahead_ ? 2 : 1, options_.format) {
@@ -73,12 +75,25 @@ LoaderStatistics Loader::statistics() const {
   return {stall_, delivered_, static_cast<index_t>(bad_.size()), cache_.use()};
 }
 
-void Loader::note_bad(const BadImage& bad) {
-  if (bad_.insert(bad.index).second && options_.report) options_.report(bad.reason);
-  const auto count = static_cast<double>(bad_.size());
-  if (count > options_.max_bad * static_cast<double>(dataset_.size())) {
-    throw Error(fmt::format("{} of {} images are unreadable, at most {:.3g}% wanted; the last: {}",
-                            bad_.size(), dataset_.size(), 100. * options_.max_bad, bad.reason));
+/// .29 of 100 images are 29, though .29 * 100 is less.
+index_t Loader::most_bad() const {
+  return static_cast<index_t>(
+      std::floor(options_.max_bad * static_cast<double>(dataset_.size()) + 1e-9));
+}
+
+/// Tells of what is unreadable; throws Error where it is too much.
+void Loader::report(const Made& made) {
+  for (const BadImage& image : made.bad) {
+    if (bad_.insert(image.index).second && options_.report) options_.report(image.reason);
+    const auto bad = static_cast<index_t>(bad_.size());
+    if (bad <= most_bad()) continue;
+    throw Error(
+        fmt::format("{} of {} images are unreadable, --max-bad allows {} ({:.3g}%); the last: {}",
+                    bad, dataset_.size(), most_bad(), 100. * options_.max_bad, image.reason));
+  }
+  if (made.none_readable) {
+    throw Error(fmt::format("{}: none of {} images is readable; the last: {}", dataset_.path,
+                            dataset_.size(), made.bad.back().reason));
   }
 }
 
@@ -107,12 +122,13 @@ std::vector<std::vector<kernels::AugmentCrop>> Loader::draw(
 
 Loader::Made Loader::make(index_t position) {
   if (!stream_) {
-    const index_t ahead = options_.prefetch > 0 ? options_.prefetch : 2 * options_.batch;
-    const auto most_bad =
-        static_cast<index_t>(options_.max_bad * static_cast<double>(dataset_.size()));
+    StreamOptions options;
+    options.threads = options_.threads;
+    options.ahead = options_.prefetch > 0 ? options_.prefetch : 2 * options_.batch;
+    options.most_bad = most_bad();
+    options.first_step = position;
     stream_ = std::make_unique<ImageStream>(
-        sampler_, [this](index_t index) { return cache_.get(index); }, options_.threads, ahead,
-        most_bad, position);
+        sampler_, [this](index_t index) { return cache_.get(index); }, options);
   }
   Made made;
   made.batch.step = position;
@@ -122,6 +138,7 @@ Loader::Made Loader::make(index_t position) {
   for (index_t slot = 0; slot < options_.batch; ++slot) {
     StreamedImage next = stream_->next();
     made.bad.insert(made.bad.end(), next.bad.begin(), next.bad.end());
+    made.none_readable = made.none_readable || (!next.image && !next.bad.empty());
     if (!next.image) continue;
     pictures.push_back(next.image.get());
     images.push_back(std::move(next));
@@ -138,7 +155,10 @@ Batch Loader::next() {
   try {
     lane_.finish();
     made = made_ ? *std::exchange(made_, std::nullopt) : make(position_);
-    for (const BadImage& bad : made.bad) note_bad(bad);
+    report(made);
+    for (const std::string& notice : cache_.take_notices()) {
+      if (options_.report) options_.report(notice);
+    }
   } catch (...) {
     stream_.reset();  // it is past the images of this position
     throw;

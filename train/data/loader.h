@@ -32,11 +32,13 @@ struct LoaderOptions {
   int threads = 2;               ///< that decode
   index_t prefetch = 0;          ///< images that may be ahead; 0: two batches
   index_t least_short_side = 0;  ///< scaled decoding: least_short_side(crops); 0: decode in full
-  double max_bad = .01;          ///< of the set's images; more that are unreadable are an Error
+  double max_bad = .01;          ///< share of the set's images; more unreadable ones are an Error
   CacheKind cache = CacheKind::none;
   std::filesystem::path cache_folder;  ///< of CacheKind::disk
+  index_t cache_bytes = 0;             ///< most of CacheKind::ram; 0: MemoryBudget decides
   PixelFormat format;                  ///< of the crops
-  /// Called once an unreadable image, from next(), with its path and what is wrong with it.
+  /// Called from next(): once an unreadable image, with its path and what is wrong with it, and
+  /// once where the cache takes no more images.
   std::function<void(const std::string&)> report;
 };
 
@@ -45,7 +47,7 @@ struct Batch {
   index_t step = 0;  ///< this batch's position
   std::uint32_t epoch = 0;
   std::vector<index_t> indices;  ///< of its images in the data set
-  /// (crops, images, labels): those of a crop that was mirrored with left and right exchanged.
+  /// (crops, images, labels): those of a crop that was mirrored as mirrored_labels() has them.
   std::vector<float> labels;
   std::vector<CropGroup> groups;  ///< in the order in which LoaderOptions::crops names their sizes
 
@@ -76,7 +78,7 @@ class Loader {
 
   /// The batch at position(), there for any queue; the same for any number of threads. Waits for
   /// the earlier work of the queue that the loader was made for. Throws Error where more than
-  /// max_bad of the set's images have been unreadable.
+  /// max_bad of the set's images have been unreadable, or all of them.
   Batch next();
 
   LoaderStatistics statistics() const;
@@ -86,11 +88,13 @@ class Loader {
   struct Made {
     Batch batch;
     std::vector<BadImage> bad;
+    bool none_readable = false;  ///< all that was tried for one of its places
   };
   Made make(index_t position);
   std::vector<std::vector<kernels::AugmentCrop>> draw(Batch& batch,
                                                       const std::vector<StreamedImage>& images);
-  void note_bad(const BadImage& bad);
+  index_t most_bad() const;
+  void report(const Made& made);
 
   const Dataset& dataset_;
   LoaderOptions options_;

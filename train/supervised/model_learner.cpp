@@ -6,6 +6,7 @@
 #include "engine/ledger.h"
 #include "kernels/error.h"
 #include "model/backward.h"
+#include "train/augment/mirrored_labels.h"
 #include "train/evaluation/features.h"
 #include "train/supervised/rules.h"
 
@@ -51,6 +52,7 @@ ModelLearner::ModelLearner(engine::Queue& queue, Communicator& communicator,
       bce_(queue, communicator, vit_.parameters(),
            layer_wise_rules(config.depth, options.layer_decay), options, config.num_classes),
       arena_(engine::Arena::planning()) {
+  require_mirrored_labels(train.label_names, options.flip);
   plan(options.batch / communicator.size());
 }
 
