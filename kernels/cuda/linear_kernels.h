@@ -14,9 +14,9 @@ void cast(Queue& queue, const float* source, void* destination, DType dtype, ind
 /// be the output itself, unless that is the residual.
 void linear_epilogue(Queue& queue, const Linear& args, const ConstMatrix& product);
 
-/// bias_gradient[o] += sum of output_gradient over items and rows: sums of `kBiasGradientRows` rows
-/// into `partial`, then those in their order.
-constexpr index_t kBiasGradientRows = 256;
+/// bias_gradient[o] += sum of output_gradient over items and rows: sums of parts of the rows into
+/// `partial` (bias_gradient_scratch), then those in their order.
+index_t bias_gradient_scratch(const LinearWeightGradient& args);
 void bias_gradient(Queue& queue, const LinearWeightGradient& args, float* partial);
 
 }  // namespace vitsnna::kernels::cuda
