@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/cuda/linear_kernels.h"
 #include "kernels/cuda/matrix_product.h"
@@ -77,9 +78,14 @@ index_t linear_prepared_bytes(const LinearWeight& weight) {
 }
 
 void prepare_linear(Queue& queue, const PrepareLinear& args) {
-  if (linear_prepared_bytes(args.weight) == 0) return;
-  cast(queue, args.weight.master, args.destination, args.weight.dtype,
-       args.weight.out_features * args.weight.in_features);
+  std::vector<Rounding> roundings;
+  for (index_t k = 0; k < args.count; ++k) {
+    const auto& [weight, destination] = args.preparations[k];
+    if (linear_prepared_bytes(weight) == 0) continue;
+    roundings.push_back(
+        {weight.master, static_cast<bf16*>(destination), weight.out_features * weight.in_features});
+  }
+  round_all(queue, roundings);
 }
 
 index_t linear_scratch(const Queue&, const Linear& args) {
