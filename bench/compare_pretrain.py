@@ -37,9 +37,7 @@ def run_torch(arguments, case):
 
 
 def memory(result, device):
-    if device == "cpu":
-        return result["process_peak_mib"]
-    return result["gpu_peak_mib"] if "gpu_peak_mib" in result else result["device_mib"]
+    return result["process_peak_mib" if device == "cpu" else "device_mib"]
 
 
 def row(case, ours, other, fed, device):
@@ -99,7 +97,8 @@ def main():
         f"{', compiled' if arguments.compile else ''}; medians of {arguments.rounds} turns of "
         f"{arguments.steps} steps.",
         "2 global and 8 local crops an image, head of 65536, no drop path (fed by the loader: .1); a share is of "
-        "what a large product reached in the same run; memory is the peak of the whole process" + (", on the GPU" if arguments.device == "cuda" else "")
+        "what a large product reached in the same run; memory is " + ("what the steps took of the GPU's, caches and libraries included (cudaMemGetInfo)"
+                                         if arguments.device == "cuda" else "the peak of the whole process")
         + ".", "",
         "| model, batch | precision | vitsnna: images/s, share | PyTorch: images/s | times as fast | "
         "processor time: vitsnna | PyTorch | ratio | memory: vitsnna | PyTorch | ratio | "

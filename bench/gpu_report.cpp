@@ -139,11 +139,28 @@ std::map<std::string, Explained> read_explanations(const fs::path& path) {
   return fastest;
 }
 
+/// A line for each training step that bench_pretrain timed: images/s, share of a large product.
+std::string training_steps(const fs::path& path) {
+  std::string lines;
+  std::istringstream text(text_of(path).value_or(""));
+  for (std::string line; std::getline(text, line);) {
+    if (line.empty()) continue;
+    const Json one = parsed(line, path);
+    lines += fmt::format(
+        "{:<46} {:9.2f} ms {:7.1f} images/s {:6.0f} MiB, {:.0f}% of a large product\n",
+        fmt::format("DINO's step {}, {} images, {}", one.at("model").get<std::string>(),
+                    one.at("batch").get<int>(), one.at("precision").get<std::string>()),
+        one.at("seconds").get<double>() * 1e3, one.at("images_per_second").get<double>(),
+        one.at("device_mib").get<double>(), 100. * one.at("share_of_peak").get<double>());
+  }
+  return lines;
+}
+
 struct Run {
   Program ops, cudnn, explain;
   std::map<std::string, Fastest> torch;
   std::map<std::string, Explained> best, released;
-  std::string machine, checks;
+  std::string machine, checks, training;
 };
 
 Run read_run(const fs::path& folder) {
@@ -155,7 +172,8 @@ Run read_run(const fs::path& folder) {
           read_explanations(folder / "best_pytorch.jsonl"),
           read_explanations(folder / "released_algorithm.jsonl"),
           text_of(folder / "machine.txt").value_or("machine unknown\n"),
-          text_of(folder / "checks.txt").value_or("")};
+          text_of(folder / "checks.txt").value_or(""),
+          training_steps(folder / "pretrain.jsonl")};
 }
 
 template <class Map>
@@ -262,12 +280,13 @@ std::string full_report(const fs::path& folder) {
   if (run.best.empty()) report += "PyTorch's explanations were not measured.\n";
   report += fmt::format("\n{}\n{}\n{}", explanations(run), attention(run), capture(run));
   report += every_op(run.ops, "Every op") + every_op(run.cudnn, "cuDNN");
-  return report + fmt::format("Checks of the same run:\n\n```\n{}```\n", run.checks);
+  return report +
+         fmt::format("Checks of the same run:\n\n```\n{}{}```\n", run.checks, run.training);
 }
 
 std::string short_report(const fs::path& folder) {
   const Run run = read_run(folder);
-  std::string report = run.checks;
+  std::string report = run.checks + run.training;
   for (const auto& [name, one] : run.explain.figures) {
     if (name.find("360x640") == std::string::npos) continue;
     report += fmt::format("{:<46} {:9.2f} ms {:7.1f} images/s {:6.0f} MiB\n", name, one.us / 1e3,

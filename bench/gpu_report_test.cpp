@@ -76,6 +76,17 @@ TEST_F(GpuReport, SaysWhatCaptureCostsAndQuotesTheCeilings) {
   expect(report, "peak bf16 GFLOP/s: 700000, peak copy GB/s: 3000");
 }
 
+TEST_F(GpuReport, SaysWhatATrainingStepReached) {
+  write("pretrain.jsonl",
+        R"({"model": "s8", "batch": 32, "precision": "bf16", "seconds": 0.125,)"
+        R"( "images_per_second": 256.0, "device_mib": 5000.4, "share_of_peak": 0.404})"
+        "\n");
+  for (const std::string& report : {full(), short_report(folder_.path())}) {
+    expect(report, "DINO's step s8, 32 images, bf16");
+    expect(report, "125.00 ms   256.0 images/s   5000 MiB, 40% of a large product");
+  }
+}
+
 TEST_F(GpuReport, SaysWhatIsMissingAndWhatFailed) {
   const std::string nothing = full();
   expect(nothing, "machine unknown");

@@ -86,7 +86,8 @@ LinearWeight Operands::weight(index_t out_features, index_t in_features, DType d
   weight.in_features = in_features;
   if (const index_t size = target_.backend->linear_prepared_bytes(weight); size > 0) {
     void* prepared = allocate(size);
-    run(target_.backend->prepare_linear, {weight, prepared});
+    const LinearPreparation preparation{weight, prepared};
+    run(target_.backend->prepare_linear, {&preparation, 1});
     weight.prepared = prepared;
   }
   return weight;

@@ -1,4 +1,5 @@
-// DINO's training step, timed: on crops that are ready, or fed by the loader from a set of images.
+// DINO's training step, timed: on crops that are ready, or (where the program can read images) fed
+// by the loader from a set of them.
 // Prints one JSON object, with the names of bench/baselines/dino_torch.py. Exit status 77: no such
 // device.
 #include <CLI/CLI.hpp>
@@ -16,9 +17,11 @@
 #include "bench/device_peaks.h"
 #include "engine/graph_capture.h"
 #include "engine/ledger.h"
-#include "train/data/image_files.h"
 #include "train/data/sources/sources.h"
 #include "train/dino/pretraining.h"
+#if defined(VITSNNA_READS_IMAGES)
+#include "train/data/image_files.h"
+#endif
 
 namespace {
 
@@ -46,6 +49,15 @@ model::VitConfig config_of(const std::string& name) {
   config.mlp_hidden = 4 * config.embed_dim;
   config.trained_grid_height = config.trained_grid_width = kGlobal / config.patch_size;
   return config;
+}
+
+/// How --data's images are read.
+train::ImageReader image_reader() {
+#if defined(VITSNNA_READS_IMAGES)
+  return train::image_files();
+#else
+  throw Error("--data: this program reads no images, bench_pretrain does");
+#endif
 }
 
 /// The peak resident memory of this process, in MiB.
@@ -198,7 +210,7 @@ json run(const Arguments& arguments) {
     const int warm_up = warm_up_of(arguments, queue), steps = warm_up + arguments.steps;
     options.epochs = (steps + 1) * arguments.batch / images.size() + 1;
     options.warmup_epochs = 0;
-    train::Pretraining training(queue, *alone, options, backbone, images, train::image_files());
+    train::Pretraining training(queue, *alone, options, backbone, images, image_reader());
     backbone.tensors.clear();
     std::vector<double> stalls;  // after each step
     result = timed(arguments, queue, ledger, [&] {
@@ -210,8 +222,7 @@ json run(const Arguments& arguments) {
     const double all =
         std::accumulate(seconds.begin() + warm_up, seconds.end(), 0.,
                         [](double sum, const json& one) { return sum + one.get<double>(); });
-    const double before =
-        warm_up > 0 ? stalls[static_cast<std::size_t>(warm_up - 1)] : 0.;
+    const double before = warm_up > 0 ? stalls[static_cast<std::size_t>(warm_up - 1)] : 0.;
     result["data_stall"] = (stalls[static_cast<std::size_t>(steps - 1)] - before) / all;
   }
   const double flops = ledger.flops();

@@ -75,9 +75,10 @@ void register_prepare(Target& target, DType dtype) {
   if (target.backend->linear_prepared_bytes(weight) == 0) return;
   register_op(target, joined({"prepare_linear", name_of(dtype), "qkv"}), &Backend::prepare_linear,
               Bound::memory, [=](Operands& operands) {
-                PrepareLinear args{operands.weight(3 * width, width, dtype, false)};
-                args.destination = const_cast<void*>(args.weight.prepared);
-                return args;
+                const LinearWeight of = operands.weight(3 * width, width, dtype, false);
+                auto* const preparation = operands.host<LinearPreparation>(1);
+                *preparation = {of, const_cast<void*>(of.prepared)};
+                return PrepareLinear{preparation, 1};
               });
 }
 

@@ -50,11 +50,11 @@ inline double bytes(const AttentionForward& a) {
 /// gradient matrix, and the scores of a tile are computed once for all of them.
 /// D_i = dO_i . O_i; G = dO V^T; dS = A * (G - D) * scale; dQ = dS K; dK = dS^T Q; dV = A^T dO.
 /// The reduction order is fixed: same input, same bits, for any thread count, and each gradient's
-/// are those of an op of its own. A training step may give that up with `deterministic` false:
-/// dQ may then be summed up in whatever order blocks finish, so its last bits differ from run to
-/// run. CUDA does so for heads of up to 64 columns, without `capture` and from two query rows on
-/// (10 products of pairs and columns instead of 14; 4 bytes of scratch an element of dQ); the CPU
-/// is always deterministic.
+/// are those of an op of its own. A caller may give that up with `deterministic` false (training
+/// does not, so that a resumed run comes to the same bits): dQ may then be summed up in whatever
+/// order blocks finish, so its last bits differ from run to run. CUDA does so for heads of up to 64
+/// columns, without `capture` and from two query rows on (10 products of pairs and columns instead
+/// of 14; 4 bytes of scratch an element of dQ); the CPU is always deterministic.
 struct AttentionBackward {
   AttentionShape shape;
   index_t gradients = 1;

@@ -68,6 +68,8 @@ struct Backend {
   bool (*supports)(DType dtype) = nullptr;
   /// Bytes that PrepareLinear writes for a weight; 0: the master is used directly.
   index_t (*linear_prepared_bytes)(const LinearWeight& weight) = nullptr;
+  /// Whether what it writes is the same for LinearWeight::transposed, so that one copy does.
+  bool prepared_serves_both_ways = false;
 
   Op<PrepareLinear> prepare_linear;
   Op<Linear> linear;

@@ -22,17 +22,27 @@ struct LinearWeight {
   index_t outer() const { return transposed ? in_features : out_features; }
 };
 
-/// Fills `weight.prepared` (pointed to by `destination`, linear_prepared_bytes() long) from
-/// `weight.master`. Repeat it when the master changes.
-struct PrepareLinear {
+/// A weight and where its prepared copy goes, linear_prepared_bytes() long.
+struct LinearPreparation {
   LinearWeight weight;
   void* destination = nullptr;
+};
+
+/// Fills every `destination` from its `weight.master`. Repeat it when masters change.
+struct PrepareLinear {
+  const LinearPreparation* preparations = nullptr;  ///< host memory, free when the op returns
+  index_t count = 0;
 };
 inline const char* op_name(const PrepareLinear&) { return "prepare_linear"; }
 inline double flops(const PrepareLinear&) { return 0; }
 inline double bytes(const PrepareLinear& a) {
-  return static_cast<double>(a.weight.out_features) * static_cast<double>(a.weight.in_features) *
-         (4. + static_cast<double>(size_of(a.weight.dtype)));
+  double sum = 0.;
+  for (index_t k = 0; k < a.count; ++k) {
+    const LinearWeight& weight = a.preparations[k].weight;
+    sum += static_cast<double>(weight.out_features) * static_cast<double>(weight.in_features) *
+           (4. + static_cast<double>(size_of(weight.dtype)));
+  }
+  return sum;
 }
 
 enum class Epilogue : std::uint8_t {

@@ -433,16 +433,28 @@ class BackwardRun {
     const engine::ArenaScope scope(layers_.arena);
     const TokenLayout::Group& group = layout_.groups()[index];
     const Tensor gradient = gradient_rows(group, dx_);
-    const Tensor operand = as_operand(gradient);
+    const ConstMatrix operand = patch_rows(gradient);
     const LinearLayer& layer = layers_.vit.weights().patch_embedding;
     if (result_.patches_gradient) {
-      transposed(gradient.shape[0], group.tokens - 1, operand.rows_from(1), layer,
+      transposed(gradient.shape[0], group.tokens - 1, operand, layer,
                  result_.patches_gradient.matrix());
     }
     if (!weight_gradients_.wanted()) return;
-    weight_gradients_.linear(group.items, group.tokens - 1, pass_.patches[index].matrix(),
-                             operand.rows_from(1), layer);
+    weight_gradients_.linear(group.items, group.tokens - 1, pass_.patches[index].matrix(), operand,
+                             layer);
     weight_gradients_.embedding(pass_.grids[index], group.items, gradient);
+  }
+
+  /// The patches' rows of all images as operands. The CLS rows are left out of a copy, so that a
+  /// GPU sums over all images in one product; a CPU goes image by image anyway and in fp32 reads
+  /// the rows where they are.
+  ConstMatrix patch_rows(const Tensor& gradient) const {
+    const bool cpu = layers_.queue.device().kind == engine::Device::Kind::cpu;
+    if (cpu && layers_.vit.precision() == DType::f32) return gradient.rows_from(1);
+    const index_t items = gradient.shape[0], patches = gradient.shape[1] - 1;
+    const Tensor result = layers_.allocate_operand({items, patches, width_});
+    layers_.copy(items, patches, width_, gradient.rows_from(1), result.matrix());
+    return result.matrix();
   }
 
   Layers layers_;

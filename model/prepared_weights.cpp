@@ -27,32 +27,38 @@ void PreparedWeights::add(LinearLayer& layer, const float* weight, const float* 
   layer.forward = {weight, nullptr, dtype, false, out_features, in_features, use.few_rows};
   layer.backward = {weight, nullptr, dtype, true, out_features, in_features, use.few_rows};
   layer.bias = bias;
+  const index_t offset = bytes_;
   place(layer.forward);
-  if (use.backward) place(layer.backward);
+  if (!use.backward) return;
+  if (!backend_->prepared_serves_both_ways) {
+    place(layer.backward);
+  } else if (bytes_ > offset) {
+    places_.push_back({&layer.backward, offset, true});
+  }
 }
 
 void PreparedWeights::place(kernels::LinearWeight& weight) {
   const index_t bytes = backend_->linear_prepared_bytes(weight);
   reads_masters_ = reads_masters_ || bytes == 0;
   if (bytes == 0) return;
-  places_.emplace_back(&weight, bytes_);
+  places_.push_back({&weight, bytes_, false});
   bytes_ += (bytes + kByteAlignment - 1) / kByteAlignment * kByteAlignment;
 }
 
 void PreparedWeights::allocate() {
   if (bytes_ > 0) memory_ = backend_->allocate(bytes_);
-  for (const auto& [weight, offset] : places_) {
-    char* const place = static_cast<char*>(memory_) + offset;
-    weight->prepared = place;
-    preparations_.push_back({*weight, place});
+  for (const Place& place : places_) {
+    char* const memory = static_cast<char*>(memory_) + place.offset;
+    place.weight->prepared = memory;
+    if (!place.shared) preparations_.push_back({*place.weight, memory});
   }
   places_.clear();
 }
 
 void PreparedWeights::prepare(engine::Queue& queue) const {
-  for (const kernels::PrepareLinear& preparation : preparations_) {
-    queue.backend().prepare_linear(queue.raw(), preparation);
-  }
+  if (preparations_.empty()) return;
+  queue.backend().prepare_linear(
+      queue.raw(), {preparations_.data(), static_cast<index_t>(preparations_.size())});
 }
 
 }  // namespace vitsnna::model

@@ -45,14 +45,21 @@ class PreparedWeights {
   bool reads_masters() const { return reads_masters_; }
 
  private:
+  /// Where a weight's prepared copy lies in the block.
+  struct Place {
+    kernels::LinearWeight* weight = nullptr;
+    index_t offset = 0;
+    bool shared = false;  ///< another weight's copy, which serves this one too
+  };
+
   void place(kernels::LinearWeight& weight);
 
   const kernels::Backend* backend_;
   void* memory_ = nullptr;
   index_t bytes_ = 0;
   bool reads_masters_ = false;
-  std::vector<std::pair<kernels::LinearWeight*, index_t>> places_;  ///< until allocate()
-  std::vector<kernels::PrepareLinear> preparations_;
+  std::vector<Place> places_;  ///< until allocate()
+  std::vector<kernels::LinearPreparation> preparations_;
 };
 
 }  // namespace vitsnna::model

@@ -117,7 +117,9 @@ index_t linear_prepared_bytes(const LinearWeight& weight) {
   return WeightPanels(weight).prepared_bytes();
 }
 
-void prepare_linear(Queue& queue, const PrepareLinear& args) {
+namespace {
+
+void prepare(const Queue& queue, const LinearPreparation& args) {
   const LinearWeight& weight = args.weight;
   const WeightPanels panels(weight);
   if (panels.prepared_bytes() == 0) return;
@@ -141,6 +143,12 @@ void prepare_linear(Queue& queue, const PrepareLinear& args) {
       }
     }
   });
+}
+
+}  // namespace
+
+void prepare_linear(Queue& queue, const PrepareLinear& args) {
+  for (index_t k = 0; k < args.count; ++k) prepare(queue, args.preparations[k]);
 }
 
 index_t linear_scratch(const Queue& queue, const Linear& args) {

@@ -31,6 +31,7 @@ Backend make_backend() {
   b.launch_graph = launch_graph;
   b.supports = supports;
   b.linear_prepared_bytes = linear_prepared_bytes;
+  b.prepared_serves_both_ways = true;
   b.prepare_linear = {prepare_linear};
   b.linear = {linear, linear_scratch};
   b.linear_weight_gradient = {linear_weight_gradient, linear_weight_gradient_scratch};

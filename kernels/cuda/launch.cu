@@ -16,4 +16,12 @@ unsigned grid_extent(const char* name, index_t count, index_t each) {
   return static_cast<unsigned>(blocks);
 }
 
+void check_grid(const char* name, const dim3& blocks) {
+  constexpr unsigned most = 65535;
+  if (blocks.y <= most && blocks.z <= most) return;
+  throw Error(std::string(name) + ": " + std::to_string(blocks.x) + " x " +
+              std::to_string(blocks.y) + " x " + std::to_string(blocks.z) +
+              " blocks wanted, at most " + std::to_string(most) + " possible in the last two");
+}
+
 }  // namespace vitsnna::kernels::cuda

@@ -19,6 +19,9 @@ constexpr index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
 /// Blocks in x for `count` units of `each`; throws Error above the hardware's 2^31 - 1.
 unsigned grid_extent(const char* name, index_t count, index_t each = 1);
 
+/// Throws Error above the hardware's 65535 blocks in y and z. Every launch() asks it.
+void check_grid(const char* name, const dim3& blocks);
+
 /// Elements of a strided operand as the kernel's own type.
 template <class T>
 const T* elements(const ConstMatrix& matrix) {

@@ -9,6 +9,7 @@ namespace vitsnna::kernels::cuda {
 template <auto kernel, class... Arguments>
 void launch(const char* name, Queue& queue, const LaunchShape& shape, Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  check_grid(name, shape.blocks);
   if (shape.shared_bytes > 48 * 1024) {  // more than the default has to be asked for
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                shape.shared_bytes),

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/cuda/linear_kernels.h"
 #include "kernels/cuda/matrix_product.h"
@@ -55,10 +56,19 @@ index_t own_product_bytes(const Linear& args) {
   return has_own_product(args) ? round_up(4 * args.items * args.rows * args.weight.outer()) : 0;
 }
 
-/// Parts of the bias gradient's sum.
-index_t partial_bytes(const LinearWeightGradient& args) {
-  const index_t parts = (args.items * args.rows + kBiasGradientRows - 1) / kBiasGradientRows;
-  return args.bias_gradient ? 4 * parts * args.out_features : 0;
+/// The rows of all items as rows of one, where both operands' follow each other; items of one row
+/// are rows that follow whatever lies between them.
+LinearWeightGradient with_joined_items(LinearWeightGradient args) {
+  const auto follow = [&](const ConstMatrix& matrix) {
+    return args.rows == 1 || matrix.item_stride == args.rows * matrix.row_stride;
+  };
+  if (args.items == 1 || !follow(args.input) || !follow(args.output_gradient)) return args;
+  for (ConstMatrix* matrix : {&args.input, &args.output_gradient}) {
+    if (args.rows == 1) matrix->row_stride = matrix->item_stride;
+  }
+  args.rows *= args.items;
+  args.items = 1;
+  return args;
 }
 
 }  // namespace
@@ -68,9 +78,14 @@ index_t linear_prepared_bytes(const LinearWeight& weight) {
 }
 
 void prepare_linear(Queue& queue, const PrepareLinear& args) {
-  if (linear_prepared_bytes(args.weight) == 0) return;
-  cast(queue, args.weight.master, args.destination, args.weight.dtype,
-       args.weight.out_features * args.weight.in_features);
+  std::vector<Rounding> roundings;
+  for (index_t k = 0; k < args.count; ++k) {
+    const auto& [weight, destination] = args.preparations[k];
+    if (linear_prepared_bytes(weight) == 0) continue;
+    roundings.push_back(
+        {weight.master, static_cast<bf16*>(destination), weight.out_features * weight.in_features});
+  }
+  round_all(queue, roundings);
 }
 
 index_t linear_scratch(const Queue&, const Linear& args) {
@@ -105,22 +120,19 @@ void linear(Queue& queue, const Linear& args) {
 }
 
 index_t linear_weight_gradient_scratch(const Queue&, const LinearWeightGradient& args) {
-  return partial_bytes(args);
+  return args.bias_gradient ? bias_gradient_scratch(args) : 0;
 }
 
-void linear_weight_gradient(Queue& queue, const LinearWeightGradient& args) {
-  if (args.items == 0 || args.rows == 0 || args.out_features == 0) return;
+void linear_weight_gradient(Queue& queue, const LinearWeightGradient& wanted) {
+  if (wanted.items == 0 || wanted.rows == 0 || wanted.out_features == 0) return;
+  const LinearWeightGradient args = with_joined_items(wanted);
   if (args.bias_gradient) bias_gradient(queue, args, static_cast<float*>(queue.scratch));
   if (!args.weight_gradient || args.in_features == 0) return;
-  // dW (+)= dY^T X: one sum over the rows of all items where they follow each other.
-  const auto follow = [&](const ConstMatrix& matrix) {
-    return args.items == 1 || matrix.item_stride == args.rows * matrix.row_stride;
-  };
-  const bool whole = follow(args.input) && follow(args.output_gradient);
+  // dW (+)= dY^T X, an item after the other where they could not be joined.
   MatrixProduct product;
   product.rows = args.out_features;
   product.columns = args.in_features;
-  product.inner = whole ? args.items * args.rows : args.rows;
+  product.inner = args.rows;
   product.left = args.output_gradient;
   product.left_transposed = true;
   product.right = args.input;
@@ -132,7 +144,7 @@ void linear_weight_gradient(Queue& queue, const LinearWeightGradient& args) {
     matrix.data =
         static_cast<const std::byte*>(matrix.data) + matrix.item_stride * size_of(matrix.dtype);
   };
-  for (index_t item = 0; item < (whole ? 1 : args.items); ++item) {
+  for (index_t item = 0; item < args.items; ++item) {
     matrix_product(queue, product);
     advance(product.left);
     advance(product.right);

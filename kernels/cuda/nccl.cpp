@@ -92,7 +92,12 @@ Nccl::Nccl(const Queue& queue, std::span<const std::byte> id, int rank, int rank
                 std::to_string(kNcclIdBytes) + " wanted");
   }
   check(cudaSetDevice(context_of(queue).device), "choosing the GPU");
-  check(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking), "opening a stream");
+  // At the highest priority: a sum's few blocks are not to wait behind a product's many, which
+  // would push the sum out from beside the backward to behind it.
+  int lowest = 0, highest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for stream priorities");
+  check(cudaStreamCreateWithPriority(&state_->stream, cudaStreamNonBlocking, highest),
+        "opening a stream");
   check(cudaEventCreateWithFlags(&state_->event, cudaEventDisableTiming), "making an event");
   ncclUniqueId unique;
   std::memcpy(&unique, id.data(), kNcclIdBytes);

@@ -12,11 +12,17 @@ namespace vitsnna::kernels::cuda {
 namespace {
 
 /// The batch for which an algorithm is chosen, whatever the batch that runs: the noise samples that
-/// usually share a launch. Only speed depends on it.
-constexpr index_t kTypicalBatch = 4;
-/// An algorithm has to run a batch of one and one of this many as well.
-constexpr index_t kManyItems = 256;
+/// usually share a launch, as long as they have no more rows than this. Only speed depends on it.
+constexpr index_t kTypicalBatch = 4, kTypicalRows = index_t{1} << 14;
+/// An algorithm has to run a batch of one and one of this many as well, or of as many as make this
+/// many rows: a product that is tall already is not repeated.
+constexpr index_t kManyItems = 256, kManyRows = index_t{1} << 20;
 constexpr int kCandidates = 16;
+
+/// At most `items`, and no more than make `all_rows` rows; at least one.
+index_t items_within(const MatrixProduct& product, index_t items, index_t all_rows) {
+  return std::clamp<index_t>(all_rows / std::max<index_t>(product.rows, 1), 1, items);
+}
 
 cudaDataType type_of(DType dtype) { return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
 
@@ -80,7 +86,8 @@ CublasLtObject<cublasLtMatmulDescOpaque_t> describe(const MatrixProduct& product
   return owner;
 }
 
-CublasLtObject<cublasLtMatmulPreferenceOpaque_t> preference(const MatrixProduct& product) {
+CublasLtObject<cublasLtMatmulPreferenceOpaque_t> preference(const MatrixProduct& product,
+                                                            bool may_split) {
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublaslt().create_preference(&preference), "choosing a matrix product's algorithm");
   CublasLtObject<cublasLtMatmulPreferenceOpaque_t> owner(preference, cublaslt().destroy_preference);
@@ -93,7 +100,7 @@ CublasLtObject<cublasLtMatmulPreferenceOpaque_t> preference(const MatrixProduct&
   // Sums in parts (split-K) would depend on how many rows there are to share the GPU with.
   const std::uint32_t none = CUBLASLT_REDUCTION_SCHEME_NONE;
   const std::uint32_t in_fp32 = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, product.may_split_inner ? in_fp32 : none);
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, may_split ? in_fp32 : none);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(product.right));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(product.left));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(addend_of(product)));
@@ -177,7 +184,7 @@ ProductCache::Key ProductCache::key_of(const MatrixProduct& product) {
           product.right_transposed,
           product.addend.data != nullptr,
           product.bias != nullptr,
-          product.may_split_inner,
+          product.may_split_inner ? product.batch : 0,
           batch_is_rows(product),
           alignment_of(product.left),
           alignment_of(product.right),
@@ -185,10 +192,9 @@ ProductCache::Key ProductCache::key_of(const MatrixProduct& product) {
           alignment_of(product.output, product.bias)};
 }
 
-ProductPlan ProductCache::choose(const MatrixProduct& product) const {
-  ProductPlan plan{describe(product), {}};
-  const auto wanted = preference(product);
-  const ProductLayouts typical(product, kTypicalBatch);
+bool ProductCache::find_algorithm(const MatrixProduct& product, bool may_split,
+                                  ProductPlan& plan) const {
+  const auto wanted = preference(product, may_split);
   const auto runs = [&](const cublasLtMatmulAlgo_t& algorithm, index_t batch) {
     const ProductLayouts layouts(product, batch);
     cublasLtMatmulHeuristicResult_t result{};
@@ -198,21 +204,37 @@ ProductPlan ProductCache::choose(const MatrixProduct& product) const {
                                       &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= static_cast<std::size_t>(kWorkspaceBytes);
   };
+  // What may be summed in parts promises nothing over batches, and its parts' memory grows with the
+  // batch: it is planned for the batch at hand.
+  const bool any_batch = !product.may_split_inner;
+  const index_t asked =
+      any_batch ? items_within(product, kTypicalBatch, kTypicalRows) : product.batch;
+  const index_t fewest = any_batch ? 1 : product.batch;
+  const index_t most = any_batch ? items_within(product, kManyItems, kManyRows) : product.batch;
+  const ProductLayouts layouts(product, asked);
   std::vector<cublasLtMatmulHeuristicResult_t> candidates(kCandidates);
   int found = 0;
   const cublasStatus_t status =
-      cublaslt().heuristic(handle_, plan.description.get(), typical.right.get(), typical.left.get(),
-                           typical.addend.get(), typical.output.get(), wanted.get(), kCandidates,
+      cublaslt().heuristic(handle_, plan.description.get(), layouts.right.get(), layouts.left.get(),
+                           layouts.addend.get(), layouts.output.get(), wanted.get(), kCandidates,
                            candidates.data(), &found);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, text_of(product).c_str());
   for (int k = 0; k < found; ++k) {
     const cublasLtMatmulHeuristicResult_t& candidate = candidates[static_cast<std::size_t>(k)];
     if (candidate.state != CUBLAS_STATUS_SUCCESS) continue;
-    if (!product.may_split_inner && splits_inner(candidate.algo)) continue;
-    if (!runs(candidate.algo, 1) || !runs(candidate.algo, kManyItems)) continue;
+    if (!may_split && splits_inner(candidate.algo)) continue;
+    if (!runs(candidate.algo, fewest) || (most != fewest && !runs(candidate.algo, most))) continue;
     plan.algorithm = candidate.algo;
-    return plan;
+    return true;
   }
+  return false;
+}
+
+ProductPlan ProductCache::choose(const MatrixProduct& product) const {
+  ProductPlan plan{describe(product), {}};
+  if (find_algorithm(product, product.may_split_inner, plan)) return plan;
+  // Where no sum in parts fits the workspace there are still those that need none.
+  if (product.may_split_inner && find_algorithm(product, false, plan)) return plan;
   throw Error(text_of(product) + ": cuBLASLt offers no algorithm");
 }
 

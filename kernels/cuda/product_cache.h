@@ -43,10 +43,13 @@ class ProductCache {
   static constexpr index_t kWorkspaceBytes = index_t{32} << 20;
 
  private:
-  /// All that the choice of an algorithm may depend on: not the batch, so that a row's bits do not.
+  /// All that the choice of an algorithm may depend on: not the batch, so that a row's bits do not,
+  /// but where the inner extent may be summed in parts.
   using Key = std::array<index_t, 15>;
   static Key key_of(const MatrixProduct& product);
   ProductPlan choose(const MatrixProduct& product) const;
+  /// Fills in the algorithm of `plan`, whose description is made; false where none fits.
+  bool find_algorithm(const MatrixProduct& product, bool may_split, ProductPlan& plan) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;

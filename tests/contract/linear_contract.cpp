@@ -1,4 +1,6 @@
 // Contract of the linear layers and of the value norm.
+#include <memory>
+
 #include "tests/contract/check.h"
 #include "tests/oracle/linear.h"
 
@@ -7,6 +9,7 @@ namespace {
 
 using kernels::Epilogue;
 using kernels::Linear;
+using kernels::LinearPreparation;
 using kernels::LinearWeight;
 using kernels::LinearWeightGradient;
 using kernels::PrepareLinear;
@@ -25,11 +28,12 @@ class DeviceWeight {
             subject, dense(subject.backend->linear_prepared_bytes(extents), Storage::u8))) {
     weight_.master = master_.floats();
     if (subject.backend->linear_prepared_bytes(extents) == 0) return;
-    PrepareLinear prepare{weight_, prepared_.data()};
-    launch(subject, subject.backend->prepare_linear, prepare, 1);
+    const LinearPreparation preparation{weight_, prepared_.data()};
+    launch(subject, subject.backend->prepare_linear, {&preparation, 1}, 1);
     weight_.prepared = prepared_.data();
   }
   const LinearWeight& get() const { return weight_; }
+  const Operand& prepared() const { return prepared_; }
 
  private:
   LinearWeight weight_;
@@ -218,8 +222,34 @@ TEST_P(LinearContract, LinearOfTheTransposeIsTheGradientOfTheInput) {
       run.operands.auxiliary, gradient);
 }
 
+TEST_P(LinearContract, ManyWeightsArePreparedAsEachIsAlone) {
+  constexpr index_t count = 70;  // more than one launch takes
+  std::vector<std::unique_ptr<const DeviceWeight>> alone;
+  std::vector<std::unique_ptr<const Operand>> together;
+  std::vector<LinearPreparation> preparations;
+  for (index_t k = 0; k < count; ++k) {
+    LinearWeight weight;
+    weight.dtype = precision();
+    weight.out_features = k == 3 ? 130 : 1 + k % 5;
+    weight.in_features = k == 3 ? 130 : 1 + k;
+    weight.transposed = k % 2 == 1;
+    const Values master =
+        random_values(weight.out_features * weight.in_features, static_cast<std::uint64_t>(k) + 1);
+    alone.emplace_back(new DeviceWeight(subject(), weight, master));
+    const index_t bytes = backend().linear_prepared_bytes(weight);
+    together.emplace_back(new Operand(Operand::output(subject(), dense(bytes, Storage::u8))));
+    preparations.push_back({alone.back()->get(), together.back()->data()});
+  }
+  launch(subject(), backend().prepare_linear, {preparations.data(), count}, 2);
+  for (std::size_t k = 0; k < together.size(); ++k) {
+    EXPECT_EQ(together[k]->values(), alone[k]->prepared().values()) << k;
+  }
+}
+
 TEST_P(LinearContract, WeightGradientIsTheSumOverRows) {
-  for (const auto& extents : shapes) {
+  std::vector<Shape> with_tall(std::begin(shapes), std::end(shapes));
+  with_tall.push_back({3, 11000, 2, 8});  // as rows of a training step
+  for (const auto& extents : with_tall) {
     const index_t items = extents.items, rows = extents.rows, inner = extents.inner,
                   outer = extents.outer;
     for (const bool weight_only : {false, true}) {

@@ -76,7 +76,8 @@ TEST_P(ProductsTest, ALinearLayersBitsDependOnNeitherTeamNorItems) {
   void* destination = prepared.data();
   std::size_t space = prepared.words.size() * 4;
   std::align(64, 1, destination, space);
-  Bench(1).run(cpu_backend().prepare_linear, {weight, destination});
+  const LinearPreparation preparation{weight, destination};
+  Bench(1).run(cpu_backend().prepare_linear, {&preparation, 1});
   if (cpu_backend().linear_prepared_bytes(weight) > 0) weight.prepared = destination;
 
   const auto run = [&](int threads, index_t first, index_t count) {

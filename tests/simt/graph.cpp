@@ -1,6 +1,7 @@
 // Graphs of the SIMT layer: the captured work in its order, run again at each launch.
 #include "kernels/cuda/graph.h"
 
+#include <string>
 #include <utility>
 
 #include "kernels/error.h"
@@ -30,12 +31,18 @@ SimtStream& stream_of(const Queue& queue) {
 void begin_capture(Queue& queue) {
   if (stream_of(queue).capturing) throw Error("beginning a graph: one is being captured already");
   stream_of(queue).capturing = true;
+  captured_by_this_thread = &stream_of(queue);
 }
 
 std::unique_ptr<Graph> end_capture(Queue& queue) {
   if (!stream_of(queue).capturing) throw Error("ending a graph: none is being captured");
   stream_of(queue).capturing = false;
-  return std::make_unique<RecordedGraph>(std::exchange(stream_of(queue).captured, {}));
+  captured_by_this_thread = nullptr;
+  auto work = std::exchange(stream_of(queue).captured, {});
+  if (const char* spoilt = std::exchange(stream_of(queue).spoilt, nullptr)) {
+    throw Error(std::string("ending a graph: ") + spoilt + " while it was captured");
+  }
+  return std::make_unique<RecordedGraph>(std::move(work));
 }
 
 void launch_graph(Queue& queue, const Graph& graph) {

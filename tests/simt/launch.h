@@ -10,6 +10,7 @@ namespace vitsnna::kernels::cuda {
 template <auto kernel, class... Arguments>
 void launch(const char* name, Queue& queue, const LaunchShape& shape, Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  check_grid(name, shape.blocks);
   if (simt::notes_launches()) {
     simt::record_launch(typeid(simt::KernelTag<kernel>), shape.threads, shape.shared_bytes);
   }

@@ -1,13 +1,17 @@
 // The matrix product of the SIMT layer: plain loops, sums in fp32 in the order of the inner extent.
 #include "kernels/cuda/matrix_product.h"
 
+#include <atomic>
 #include <vector>
 
 #include "kernels/bf16.h"
+#include "tests/simt/matrix_products.h"
 #include "tests/simt/stream.h"
 
 namespace vitsnna::kernels::cuda {
 namespace {
+
+std::atomic<index_t> products = 0;
 
 float load(const ConstMatrix& matrix, index_t item, index_t row, index_t column) {
   const index_t at = item * matrix.item_stride + row * matrix.row_stride + column;
@@ -54,7 +58,10 @@ void multiply(const MatrixProduct& p) {
 
 }  // namespace
 
+index_t matrix_products() { return products; }
+
 void matrix_product(Queue& queue, const MatrixProduct& product) {
+  ++products;
   submit(queue, [product] { multiply(product); });
 }
 

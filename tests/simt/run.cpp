@@ -21,11 +21,6 @@ void check(const Launch& launch) {
     throw Error(name + std::to_string(launch.shared_bytes) + " bytes of shared memory, at most " +
                 std::to_string(most_shared_bytes) + " possible");
   }
-  if (launch.blocks.x > 0x7fffffffu || launch.blocks.y > 65535 || launch.blocks.z > 65535) {
-    throw Error(name + std::to_string(launch.blocks.x) + " x " + std::to_string(launch.blocks.y) +
-                " x " + std::to_string(launch.blocks.z) +
-                " blocks, at most 2^31 - 1 x 65535 x 65535 possible");
-  }
 }
 
 Block& block_of_this_os_thread() {

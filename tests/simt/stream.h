@@ -12,8 +12,13 @@ namespace vitsnna::kernels::cuda {
 /// What Queue::stream and Queue::context point to here. A queue that has none runs at once.
 struct SimtStream {
   bool capturing = false;
+  const char* spoilt = nullptr;  ///< what was done meanwhile that no graph can hold
   std::vector<std::function<void()>> captured;
 };
+
+/// The stream that this thread captures; null: none. As on a GPU, the thread itself is then refused
+/// what cannot be ordered on a stream.
+inline thread_local SimtStream* captured_by_this_thread = nullptr;
 
 /// Every launch, copy, fill and matrix product goes through here. `work` owns all that it reads
 /// but device memory, as a launch owns its arguments.

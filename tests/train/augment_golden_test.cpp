@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/arena.h"
 #include "engine/io/safetensors.h"
-#include "kernels/backend.h"
+#include "engine/queue.h"
 #include "tests/support/shared_path.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna {
 namespace {
@@ -31,8 +33,6 @@ Augmented augmented(const engine::HostTensor& image, AugmentCrop crop) {
   a.crops = 1;
   a.height = crop.resized_height;
   a.width = crop.resized_width;
-  a.crop = &crop;
-  a.images = reinterpret_cast<const std::uint8_t*>(image.bytes.data());
   a.most_rows = crop.height;
   a.most_columns = crop.width;
   const float mean[] = {.485f, .456f, .406f}, deviation[] = {.229f, .224f, .225f};
@@ -41,14 +41,29 @@ Augmented augmented(const engine::HostTensor& image, AugmentCrop crop) {
   const index_t pixels = a.height * a.width;
   Augmented result{Bytes(static_cast<std::size_t>(3 * pixels)),
                    std::vector<float>(static_cast<std::size_t>(3 * pixels))};
-  a.pixels = result.bytes.data();
-  a.output = {result.normalised.data(), kernels::DType::f32, 3 * pixels, pixels};
-  const kernels::Backend& backend = kernels::cpu_backend();
-  kernels::Queue queue;
-  queue.scratch_bytes = backend.augment.scratch_for(queue, a);
-  queue.scratch = backend.allocate(queue.scratch_bytes);
-  backend.augment(queue, a);
-  backend.deallocate(queue.scratch, queue.scratch_bytes);
+  engine::Queue queue(test::test_device(), 1);
+  const auto image_bytes = static_cast<index_t>(image.bytes.size());
+  const index_t sizes[] = {static_cast<index_t>(sizeof(crop)), image_bytes, 3 * pixels,
+                           12 * pixels};
+  constexpr index_t kAlignment = 64;
+  index_t all = 0;
+  for (const index_t size : sizes) all += size + 2 * kAlignment;
+  engine::Arena arena(&queue.backend(), all);
+  void* places[4] = {};
+  for (int k = 0; k < 4; ++k) {
+    places[k] = arena.allocate(kernels::DType::f32, {(sizes[k] + 3) / 4}).data;
+  }
+  queue.upload(places[0], &crop, sizes[0]);
+  queue.upload(places[1], image.bytes.data(), sizes[1]);
+  a.crop = static_cast<const AugmentCrop*>(places[0]);
+  a.images = static_cast<const std::uint8_t*>(places[1]);
+  a.pixels = static_cast<std::uint8_t*>(places[2]);
+  a.output = {places[3], kernels::DType::f32, 3 * pixels, pixels};
+  queue.reserve_scratch(queue.backend().augment.scratch_for(queue.raw(), a));
+  queue.backend().augment(queue.raw(), a);
+  queue.download(result.bytes.data(), places[2], sizes[2]);
+  queue.download(result.normalised.data(), places[3], sizes[3]);
+  queue.synchronize();
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/small_vit.h"
+#include "tests/support/test_device.h"
 #include "train/evaluation/neighbour_score.h"
 
 namespace vitsnna::train {
@@ -50,7 +51,7 @@ model::VitConfig backbone_config(index_t blocks) {
 
 ImageFeatures features_of(const Pictures& pictures, index_t batch, int threads, index_t blocks,
                           double max_bad = 0) {
-  Queue queue(engine::select_device("cpu"), threads);
+  Queue queue(test::test_device(), threads);
   const model::VitConfig config = backbone_config(blocks);
   const model::Vit vit(queue, config, {}, test::small_tensors(config, 1), kernels::DType::f32);
   FeatureOptions options;
@@ -97,7 +98,7 @@ TEST(Features, AnUnreadablePictureIsLeftOutAndNoOtherComesTwice) {
 }
 
 TEST(Features, ASizeThatThePatchesDoNotDivideIsNamed) {
-  Queue queue(engine::select_device("cpu"), 1);
+  Queue queue(test::test_device(), 1);
   const model::VitConfig config = backbone_config(1);
   const model::Vit vit(queue, config, {}, test::small_tensors(config, 1), kernels::DType::f32);
   const Pictures pictures(2);

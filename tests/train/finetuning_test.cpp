@@ -8,6 +8,7 @@
 
 #include "tests/support/expect_error.h"
 #include "tests/support/small_vit.h"
+#include "tests/support/test_device.h"
 #include "train/evaluation/features.h"
 #include "train/supervised/rules.h"
 #include "train/supervised/standardisation.h"
@@ -73,7 +74,7 @@ struct SmallRun {
                     int threads = 1)
       : train(sides(32)),
         validation(sides(12)),
-        queue(engine::select_device("cpu"), threads),
+        queue(test::test_device(), threads),
         alone(single_process()),
         run(queue, *alone, options, model, train, validation, picture) {}
 

@@ -9,6 +9,7 @@
 
 #include "tests/support/expect_error.h"
 #include "tests/support/small_vit.h"
+#include "tests/support/test_device.h"
 
 namespace vitsnna::train {
 namespace {
@@ -68,7 +69,7 @@ model::Checkpoint small_backbone(bool with_head) {
 struct SmallRun {
   explicit SmallRun(const PretrainOptions& options) : SmallRun(options, small_backbone(true)) {}
   SmallRun(const PretrainOptions& options, const model::Checkpoint& backbone,
-           const engine::Device& device = engine::select_device("cpu"))
+           const engine::Device& device = test::test_device())
       : dataset(imaginary(16)),
         queue(device, 1),
         alone(single_process()),
@@ -138,17 +139,18 @@ TEST(Pretraining, PartsOfABatchSeeItsImagesAndComeToItsWeights) {
 
 index_t allocations = 0;
 
-/// The CPU, where each block of device memory is counted.
+/// The device under test, where each block of its memory is counted.
 engine::Device counting_device() {
+  static const engine::Device tested = test::test_device();
   static const kernels::Backend backend = [] {
-    kernels::Backend table = kernels::cpu_backend();
+    kernels::Backend table = *tested.backend;
     table.allocate = [](index_t bytes) {
       ++allocations;
-      return kernels::cpu_backend().allocate(bytes);
+      return tested.backend->allocate(bytes);
     };
     return table;
   }();
-  engine::Device device = engine::select_device("cpu");
+  engine::Device device = tested;
   device.backend = &backend;
   return device;
 }
