@@ -31,9 +31,7 @@ void refuse_output(const ConvertArguments& arguments) {
   if (fs::equivalent(arguments.input, arguments.output, ignored)) {
     throw Error(fmt::format("{}: is the input too, another name wanted", arguments.output));
   }
-  if (!arguments.force && fs::exists(fs::symlink_status(arguments.output, ignored))) {
-    throw Error(fmt::format("{}: exists, --force replaces it", arguments.output));
-  }
+  check_output_file(arguments.output, arguments.force);
 }
 
 void convert(const ConvertArguments& arguments) {

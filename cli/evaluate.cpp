@@ -8,7 +8,8 @@
 #include "cli/errors.h"
 #include "cli/json_text.h"
 #include "cli/label_report.h"
-#include "cli/progress.h"
+#include "cli/outputs.h"
+#include "cli/pass_progress.h"
 #include "cli/session.h"
 #include "cli/training_data.h"
 #include "cli/training_options.h"
@@ -23,17 +24,30 @@ namespace {
 struct EvaluateArguments {
   ModelArguments model;
   std::string data, split, size, output;
-  bool tune_thresholds = false;
+  bool tune_thresholds = false, force = false;
   int decode_threads = 2;
   double max_bad = .01;
   RunArguments run;
 };
 
-/// --size, else what the model says, else an error that says so.
-engine::Extent size_of(const EvaluateArguments& arguments, const Session& session) {
-  if (!arguments.size.empty()) return parse_extent("--size", arguments.size);
-  if (const auto& size = session.metadata().input_size) return {size->first, size->second};
-  throw UsageError(fmt::format("--size: {} has no input_size, HxW wanted", arguments.model.model));
+/// --size, else what `predict` takes: the model's input_size, else its trained grid, and of a square
+/// the centre that its crop_pct says.
+void set_size(const EvaluateArguments& arguments, const Session& session,
+              train::FeatureOptions& options) {
+  const model::VitConfig& config = session.config();
+  const model::ModelMetadata& metadata = session.metadata();
+  if (!arguments.size.empty()) {
+    options.size = parse_extent("--size", arguments.size);
+  } else {
+    options.size = {config.trained_grid_height * config.patch_size,
+                    config.trained_grid_width * config.patch_size};
+    if (metadata.input_size) options.size = {metadata.input_size->first, metadata.input_size->second};
+    options.crop_pct = metadata.crop_pct.value_or(explain::kDefaultCropPct);
+  }
+  if (options.size.height % config.patch_size != 0 || options.size.width % config.patch_size != 0) {
+    throw Error(fmt::format("--size: {}, multiples of the model's patch size {} wanted",
+                            text_of(options.size), config.patch_size));
+  }
 }
 
 void require_same_labels(const EvaluateArguments& arguments, const Session& session,
@@ -55,6 +69,7 @@ void require_same_labels(const EvaluateArguments& arguments, const Session& sess
 
 void evaluate(const EvaluateArguments& arguments) {
   const Console console(arguments.run.verbosity);
+  if (!arguments.output.empty()) check_output_file(arguments.output, arguments.force);
   const train::Dataset set = open_split(arguments.data, arguments.split, "val");
   require_labels(set);
   print_summary(console, {&set});
@@ -63,18 +78,18 @@ void evaluate(const EvaluateArguments& arguments) {
   require_same_labels(arguments, session, set);
 
   train::FeatureOptions options;
-  options.size = size_of(arguments, session);
+  set_size(arguments, session, options);
   options.decode_threads = arguments.decode_threads;
   options.max_bad = arguments.max_bad;
-  options.report_bad = [&](const std::string& text) { console.warn(text); };
-  Progress progress(1, !console.quiet());
-  options.progress = [&](index_t done, index_t all) {
-    progress.update(0, static_cast<double>(done) / static_cast<double>(all));
+  PassProgress progress(!console.quiet());
+  options.report_bad = [&](const std::string& text) {
+    progress.clear();
+    console.warn(text);
   };
+  options.progress = [&](index_t done, index_t all) { progress.update(done, all); };
   const auto alone = train::single_process();
   const train::ImageFeatures found = train::cls_features(session.queue(), *alone, session.vit(),
                                                          set, train::image_files(), options);
-  progress.clear();
   const train::Validation validation =
       train::validation_of(found.labels, {found.items, found.logits, found.targets});
   const LabelTable table =
@@ -120,6 +135,7 @@ void add_evaluate(CLI::App& app) {
                     "Score at the thresholds with the best F1 on this very set");
   command->add_option("--output,-o", arguments->output, "A JSON file for the same numbers")
       ->type_name("FILE");
+  command->add_flag("--force", arguments->force, "Replace --output if it exists");
   OptionGroup reading(*command, "Reading");
   whole_between(
       command->add_option("--decode-threads", arguments->decode_threads, "That read images")

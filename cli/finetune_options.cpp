@@ -1,8 +1,11 @@
 // The declarations of `finetune`'s options, and their resolved values by name.
 #include "cli/finetune_options.h"
 
-#include "cli/errors.h"
+#include "cli/labelled_sets.h"
 #include "cli/training_options.h"
+#include "cli/training_process.h"
+#include "engine/io/sha256.h"
+#include "train/supervised/finetuning.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -13,9 +16,19 @@ constexpr const char* kKeeping = "Run folder";
 void declare_recipe(CLI::App& app, FinetuneArguments& arguments) {
   train::FinetuneOptions& options = arguments.options;
   OptionGroup recipe(app, "Recipe");
+  choices(app.add_option("--recipe", arguments.recipe,
+                         "The paper's is what the defaults are; named, the head reads 4 blocks "
+                         "whatever the model's own reads")
+              ->group("Recipe"),
+          {"paper"});
   recipe.size("--size", arguments.size,
               "Of images: the whole of them, or the centre where it is square");
-  recipe.whole("--blocks", options.head_blocks, "Last blocks whose CLS tokens the head reads", 1);
+  whole_between(app.add_option("--blocks", arguments.blocks,
+                               "Last blocks whose CLS tokens the head reads (default: as many as "
+                               "the model's own head where that has the set's labels, else 4)")
+                    ->type_name("N")
+                    ->group("Recipe"),
+                1, kMostOfACount);
   app.add_flag("--standardise", options.standardise,
                "Bring features to mean 0 and deviation 1 while the head learns")
       ->group("Recipe");
@@ -87,27 +100,64 @@ void declare(CLI::App& app, FinetuneArguments& arguments) {
   declare(app, arguments.run);
 }
 
-void resolve(FinetuneArguments& arguments) {
+namespace {
+
+void refuse_idle_options(const CLI::App& app, const FinetuneArguments& arguments) {
+  if (arguments.optimizer != "sgd") {
+    refuse_idle(app, {"--momentum"}, "nothing comes of it without --optimizer sgd");
+  }
+  if (arguments.options.whole_model) return;
+  refuse_idle(app, {"--layer-decay", "--flip"}, "nothing comes of it without --whole-model");
+  if (arguments.cache != "none") {
+    refuse_idle(app, {"--cache"},
+                "without --whole-model each image is read once, and none is kept");
+  }
+}
+
+}  // namespace
+
+void resolve(const CLI::App& app, FinetuneArguments& arguments) {
+  refuse_idle_options(app, arguments);
   train::FinetuneOptions& options = arguments.options;
   options.size = parse_extent("--size", arguments.size);
   options.optimizer =
       arguments.optimizer == "adamw" ? train::Optimizer::adamw : train::Optimizer::sgd;
-  options.precision =
-      arguments.run.precision == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+  options.precision = precision_of(arguments.run);
   options.cache = parse_cache(arguments.cache, arguments.cache_folder);
   options.cache_folder = arguments.cache_folder;
 }
 
-train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256) {
+void resolve_with(const model::Checkpoint& model, const train::Dataset& set,
+                  FinetuneArguments& arguments) {
+  train::FinetuneOptions& options = arguments.options;
+  if (arguments.blocks > 0) {
+    options.head_blocks = arguments.blocks;
+  } else if (arguments.recipe != "paper") {
+    options.head_blocks = train::default_head_blocks(model, set);
+  }
+  if (arguments.positive_weights == "balanced") options.positive_weights = balanced_weights(set);
+}
+
+train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256,
+                            const LabelledSets& sets) {
   const train::FinetuneOptions& o = arguments.options;
+  const CheckpointArguments& checkpoint = arguments.checkpoint;
   return {{"command", std::string("finetune")},
           {"model", arguments.model},
           {"model_sha256", model_sha256},
+          {"part", checkpoint.part.empty() ? "teacher" : checkpoint.part},
+          {"head", checkpoint.head_file},
+          {"head_sha256", checkpoint.head_file.empty()
+                              ? std::string()
+                              : engine::sha256_of_file(checkpoint.head_file)},
+          {"heads", checkpoint.heads},
           {"data", arguments.data},
-          {"split", arguments.split},
-          {"val_data", arguments.validation_data},
-          {"val_split", arguments.validation_split},
-          {"size", arguments.size},
+          {"split", sets.train.split},
+          {"val_data",
+           arguments.validation_data.empty() ? arguments.data : arguments.validation_data},
+          {"val_split", sets.validation.split},
+          {"recipe", arguments.recipe},
+          {"size", text_of(o.size)},
           {"blocks", o.head_blocks},
           {"standardise", o.standardise},
           {"epochs", o.epochs},
@@ -139,8 +189,8 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
 
 const std::set<std::string>& finetune_may_change() {
   static const std::set<std::string> names = {
-      "model", "data",         "val_data", "checkpoint_every", "keep",           "log_every",
-      "cache", "cache_folder", "device",   "threads",          "decode_threads", "max_bad"};
+      "model",     "head",  "data",         "val_data", "recipe",  "checkpoint_every", "keep",
+      "log_every", "cache", "cache_folder", "device",   "threads", "decode_threads",   "max_bad"};
   return names;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/options.h"
+#include "train/data/dataset.h"
 #include "train/run/run_config.h"
 #include "train/supervised/options.h"
 
@@ -13,7 +14,9 @@ namespace vitsnna::cli {
 struct FinetuneArguments {
   std::string data, split, validation_data, validation_split, output, model;
   CheckpointArguments checkpoint;
+  std::string recipe;  ///< "" or "paper"
   std::string size = "360x640";
+  index_t blocks = 0;  ///< 0: not given
   std::string optimizer = "sgd";
   std::string positive_weights = "none";
   bool tune_thresholds = false;
@@ -25,11 +28,18 @@ struct FinetuneArguments {
 };
 
 void declare(CLI::App& app, FinetuneArguments& arguments);
-/// Fills `options` from the texts. Throws UsageError naming the option.
-void resolve(FinetuneArguments& arguments);
+/// Fills `options` from the texts. Throws UsageError naming the option that is malformed, or that
+/// nothing would come of.
+void resolve(const CLI::App& app, FinetuneArguments& arguments);
+/// What the model and the set to learn from decide: --blocks, --positive-weights.
+void resolve_with(const model::Checkpoint& model, const train::Dataset& set,
+                  FinetuneArguments& arguments);
 
-/// Every option by its name, resolved; `model_sha256` of the file that the run starts from.
-train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256);
+struct LabelledSets;
+/// Every option by its name, resolved, and digests of what is read; `model_sha256` of the file that
+/// the run starts from.
+train::RunConfig run_config(const FinetuneArguments& arguments, const std::string& model_sha256,
+                            const LabelledSets& sets);
 /// Options that a resumed run may give anew: where data lie, how fast and how often.
 const std::set<std::string>& finetune_may_change();
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/stop_request.h"
 #include "kernels/error.h"
 #include "train/data/image_files.h"
 #include "train/data/sources/sources.h"
@@ -33,13 +34,21 @@ train::Dataset open_labelled(const PretrainArguments& arguments, const std::stri
 
 }  // namespace
 
-NeighbourWatch::NeighbourWatch(const PretrainArguments& arguments, engine::Queue& queue,
-                               train::Communicator& ranks)
+NeighbourWatch::NeighbourWatch(const PretrainArguments& arguments, const model::VitConfig& backbone,
+                               engine::Queue& queue, train::Communicator& ranks,
+                               PassProgress& progress)
     : arguments_(arguments),
       queue_(queue),
       ranks_(ranks),
+      progress_(progress),
       bank_(open_labelled(arguments, "train")),
-      queries_(open_labelled(arguments, "val")) {}
+      queries_(open_labelled(arguments, "val")) {
+  const engine::Extent size = knn_size(arguments);
+  if (size.height % backbone.patch_size != 0 || size.width % backbone.patch_size != 0) {
+    throw Error(fmt::format("--knn-size: {}x{}, multiples of the model's patch size {} wanted",
+                            size.height, size.width, backbone.patch_size));
+  }
+}
 
 bool NeighbourWatch::due(const train::Pretraining& run) const {
   return run.done() % (arguments_.knn_every * run.steps_per_epoch()) == 0 ||
@@ -53,6 +62,8 @@ train::ImageFeatures NeighbourWatch::features(const train::Pretraining& run,
   options.decode_threads = arguments_.options.decode_threads;
   options.max_bad = arguments_.options.max_bad;
   options.report_bad = arguments_.options.report_bad;
+  options.progress = [&](index_t done, index_t all) { progress_.update(done, all); };
+  options.stop = stop_requested;
   return train::cls_features(queue_, ranks_, run.teacher_backbone(), set, train::image_files(),
                              options);
 }
@@ -60,7 +71,7 @@ train::ImageFeatures NeighbourWatch::features(const train::Pretraining& run,
 NeighbourWatch::Result NeighbourWatch::measure(const train::Pretraining& run) {
   const train::ImageFeatures bank = features(run, bank_), queries = features(run, queries_);
   train::NeighbourVote how;
-  how.num_threads = std::max(arguments_.run.threads, 1);
+  how.num_threads = queue_.num_threads();
   const train::NeighbourScore score = train::score_neighbours(bank, queries, how);
   Result result;
   result.values["knn_auc"] = score.mean_auc;

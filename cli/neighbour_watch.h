@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "cli/pass_progress.h"
 #include "cli/pretrain_options.h"
 #include "train/evaluation/neighbour_score.h"
 #include "train/parallel/communicator.h"
@@ -14,9 +15,9 @@ namespace vitsnna::cli {
 class NeighbourWatch {
  public:
   /// Opens the labelled set's splits train and val. Throws Error naming the option and what the set
-  /// lacks. What is passed by reference outlives this.
-  NeighbourWatch(const PretrainArguments& arguments, engine::Queue& queue,
-                 train::Communicator& ranks);
+  /// lacks, or the size that the backbone's patches do not divide. What is passed by reference outlives this.
+  NeighbourWatch(const PretrainArguments& arguments, const model::VitConfig& backbone,
+                 engine::Queue& queue, train::Communicator& ranks, PassProgress& progress);
 
   /// After every --knn-every epochs, and at the end.
   bool due(const train::Pretraining& run) const;
@@ -26,7 +27,12 @@ class NeighbourWatch {
     std::string text;                      ///< the same to be read
     bool is_best = false;                  ///< of all that were measured in this run
   };
+  /// Throws Stopped where a signal asks to stop; nothing has changed then.
   Result measure(const train::Pretraining& run);
+
+  /// Those that vote, and those that are voted on.
+  const train::Dataset& bank() const { return bank_; }
+  const train::Dataset& queries() const { return queries_; }
 
   /// The best score so far, in a checkpoint's metadata.
   void collect(train::RunState& state) const;
@@ -38,6 +44,7 @@ class NeighbourWatch {
   const PretrainArguments& arguments_;
   engine::Queue& queue_;
   train::Communicator& ranks_;
+  PassProgress& progress_;
   train::Dataset bank_, queries_;
   double best_ = -1;
 };

@@ -192,19 +192,23 @@ explain::OverlayOptions DrawingArguments::resolve() const {
   return options;
 }
 
-void declare(CLI::App& app, CheckpointArguments& arguments) {
+void declare_part_and_heads(CLI::App& app, CheckpointArguments& arguments) {
   choices(
       app.add_option("--part", arguments.part, "Part of a full DINO checkpoint (default: teacher)")
           ->group(kModelGroup),
       {"teacher", "student"});
-  app.add_option("--head", arguments.head_file, "Checkpoint whose classification head to use")
-      ->type_name("FILE")
-      ->group(kModelGroup);
   whole_between(app.add_option("--heads", arguments.heads,
                                "Attention heads (default: the file's metadata, else width / 64)")
                     ->type_name("N")
                     ->group(kModelGroup),
                 1, 65536);
+}
+
+void declare(CLI::App& app, CheckpointArguments& arguments) {
+  declare_part_and_heads(app, arguments);
+  app.add_option("--head", arguments.head_file, "Checkpoint whose classification head to use")
+      ->type_name("FILE")
+      ->group(kModelGroup);
 }
 
 void declare(CLI::App& app, MetadataArguments& arguments, bool for_convert) {

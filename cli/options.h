@@ -73,6 +73,8 @@ struct OutputArguments {
 };
 
 void declare(CLI::App& app, CheckpointArguments& arguments);
+/// Of a backbone, whose head nobody asks for.
+void declare_part_and_heads(CLI::App& app, CheckpointArguments& arguments);
 /// `for_convert` adds those that only make sense when they are written down.
 void declare(CLI::App& app, MetadataArguments& arguments, bool for_convert);
 void declare(CLI::App& app, ModelArguments& arguments);

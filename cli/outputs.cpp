@@ -14,6 +14,18 @@ namespace vitsnna::cli {
 
 namespace fs = std::filesystem;
 
+void check_output_file(const fs::path& file, bool force) {
+  std::error_code ignored;
+  const fs::file_status status = fs::symlink_status(file, ignored);
+  if (fs::is_directory(status)) {
+    throw Error(fmt::format("{}: is a folder, a file is to be written there", file.string()));
+  }
+  if (fs::exists(status) && !force) {
+    throw Error(fmt::format("{}: exists, --force replaces it", file.string()));
+  }
+  const engine::AtomicFile probe(file);
+}
+
 OutputFolder::OutputFolder(fs::path path, bool force) : path_(std::move(path)), force_(force) {
   std::error_code error;
   const fs::file_status status = fs::status(path_, error);

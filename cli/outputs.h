@@ -17,6 +17,10 @@ namespace vitsnna::cli {
 
 using kernels::index_t;
 
+/// Before a command computes what goes to one file: throws Error where that exists and may not be
+/// replaced, is a folder, or cannot be created.
+void check_output_file(const std::filesystem::path& file, bool force);
+
 class OutputFolder {
  public:
   OutputFolder(std::filesystem::path path, bool force);

@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 
 #include "cli/errors.h"
+#include "cli/neighbour_watch.h"
 #include "cli/session.h"
 #include "cli/training_options.h"
-#include "engine/io/sha256.h"
+#include "cli/training_process.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -86,6 +87,7 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
                     ->type_name("N")
                     ->capture_default_str(),
                 1, 64);
+  declare_part_and_heads(app, arguments.checkpoint);
   choices(app.add_option("--recipe", arguments.recipe,
                          "Values of options that are not given: DINO's, or the paper's (DINO's "
                          "ImageNet weights by --model, batch 16, 200 epochs)")
@@ -104,8 +106,15 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
   app.add_option("--knn-size", arguments.knn_size, "Of its pictures (default: --global-size)")
       ->type_name("HxW")
       ->group(kWatching);
-  app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
-      ->group(kKeeping);
+  CLI::Option* resume =
+      app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
+          ->group(kKeeping);
+  app.add_option("--replay", arguments.replay,
+                 "Take the step again that ended the run of --output because it was not finite, and "
+                 "write nothing: a failed-step-N.safetensors")
+      ->type_name("FILE")
+      ->group(kKeeping)
+      ->excludes(resume);
   OptionGroup keeping(app, kKeeping);
   keeping.whole("--checkpoint-every", arguments.checkpoint_every,
                 "Steps from one checkpoint to the next", 1);
@@ -134,12 +143,16 @@ void apply_paper_recipe(const CLI::App& app, PretrainArguments& arguments) {
 }  // namespace
 
 void resolve(const CLI::App& app, PretrainArguments& arguments) {
+  if (parse_random_model(arguments.model)) {
+    refuse_idle(app, {"--part", "--heads"}, "of a --model FILE, random weights have none");
+  } else {
+    refuse_idle(app, {"--arch", "--patch-size"}, "of random weights, --model says what its file is");
+  }
   if (arguments.recipe == "paper") apply_paper_recipe(app, arguments);
   train::PretrainOptions& options = arguments.options;
   options.crops.global = parse_extent("--global-size", arguments.global_size);
   options.crops.local = parse_extent("--local-size", arguments.local_size);
-  options.precision =
-      arguments.run.precision == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+  options.precision = precision_of(arguments.run);
   options.cache = parse_cache(arguments.cache, arguments.cache_folder);
   options.cache_folder = arguments.cache_folder;
   if (arguments.knn_every == 0 && (!arguments.knn_data.empty() || !arguments.knn_size.empty())) {
@@ -168,12 +181,14 @@ model::VitConfig new_backbone(const PretrainArguments& arguments) {
   return config;
 }
 
-train::RunConfig run_config(const PretrainArguments& arguments) {
+train::RunConfig run_config(const PretrainArguments& arguments, const std::string& model_sha256,
+                            const train::Dataset& dataset, const NeighbourWatch* neighbours) {
   const train::PretrainOptions& o = arguments.options;
   train::RunConfig config = {{"command", std::string("pretrain")},
                              {"data", arguments.data},
-                             {"split", arguments.split},
+                             {"split", dataset.split},
                              {"model", arguments.model},
+                             {"recipe", arguments.recipe},
                              {"epochs", o.epochs},
                              {"batch", o.batch},
                              {"accumulate", o.accumulate},
@@ -194,12 +209,10 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
                              {"hidden", o.head.hidden},
                              {"bottleneck", o.head.bottleneck},
                              {"norm_last_layer", o.head.norm_last_layer},
-                             {"global_size", arguments.global_size},
-                             {"local_size", arguments.local_size},
+                             {"global_size", text_of(o.crops.global)},
+                             {"local_size", text_of(o.crops.local)},
                              {"local_crops", static_cast<std::int64_t>(o.crops.locals)},
                              {"knn_every", arguments.knn_every},
-                             {"knn_data", arguments.knn_data},
-                             {"knn_size", arguments.knn_size},
                              {"precision", arguments.run.precision},
                              {"checkpoint_every", arguments.checkpoint_every},
                              {"keep", arguments.keep},
@@ -214,15 +227,23 @@ train::RunConfig run_config(const PretrainArguments& arguments) {
     config["arch"] = arguments.architecture;
     config["patch_size"] = arguments.patch_size;
   } else {
-    config["model_sha256"] = engine::sha256_of_file(arguments.model);
+    const CheckpointArguments& checkpoint = arguments.checkpoint;
+    config["model_sha256"] = model_sha256;
+    config["part"] = checkpoint.part.empty() ? "teacher" : checkpoint.part;
+    config["heads"] = checkpoint.heads;
+  }
+  if (neighbours) {
+    config["knn_data"] = arguments.knn_data.empty() ? arguments.data : arguments.knn_data;
+    config["knn_size"] = text_of(knn_size(arguments));
   }
   return config;
 }
 
 const std::set<std::string>& pretrain_may_change() {
   static const std::set<std::string> names = {
-      "data",  "knn_data",     "accumulate", "checkpoint_every", "keep",           "log_every",
-      "cache", "cache_folder", "device",     "threads",          "decode_threads", "max_bad"};
+      "data",      "knn_data", "recipe",       "accumulate", "checkpoint_every", "keep",
+      "log_every", "cache",    "cache_folder", "device",     "threads",          "decode_threads",
+      "max_bad"};
   return names;
 }
 

@@ -13,10 +13,12 @@ namespace vitsnna::cli {
 struct PretrainArguments {
   std::string data, split, output;
   std::string model = "random";
+  CheckpointArguments checkpoint;  ///< of `model`, where that is a file
   std::string architecture = "vit_small";
   index_t patch_size = 8;
   std::string global_size = "224x224", local_size = "96x96";
   bool resume = false;
+  std::string replay;  ///< failed-step-N.safetensors; empty: none
   index_t checkpoint_every = 500, keep = 3, log_every = 10;
   std::string cache = "none", cache_folder;
   std::string recipe = "dino";
@@ -37,8 +39,11 @@ engine::Extent knn_size(const PretrainArguments& arguments);
 /// The ViT that --arch and --patch-size name, for global crops.
 model::VitConfig new_backbone(const PretrainArguments& arguments);
 
-/// Every option by its name, resolved.
-train::RunConfig run_config(const PretrainArguments& arguments);
+class NeighbourWatch;
+/// Every option by its name, resolved, and digests of what is read; `model_sha256` of the file that
+/// the run starts from, `neighbours` may be null.
+train::RunConfig run_config(const PretrainArguments& arguments, const std::string& model_sha256,
+                            const train::Dataset& dataset, const NeighbourWatch* neighbours);
 /// Options that a resumed run may give anew: where data lie, how fast and how often.
 const std::set<std::string>& pretrain_may_change();
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/io/sha256.h"
 #include "kernels/error.h"
 
@@ -10,6 +12,8 @@ namespace vitsnna::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kPending = "pending";
 
 /// Hidden ones aside: what a killed process left half written is one.
 bool has_entries(const fs::path& folder) {
@@ -32,22 +36,28 @@ void remove_unfinished(const fs::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(Options options, const train::RunConfig& config, train::Communicator& ranks,
+RunFolder::RunFolder(Options options, train::RunConfig config, train::Communicator& ranks,
                      const Console& console)
-    : options_(std::move(options)), ranks_(ranks), console_(console) {
-  const fs::path file = path() / "config.json";
-  const bool is_run = fs::exists(file);
-  if (is_run && options_.resume) {
-    train::require_same(file, train::read_run_config(file), config, options_.may_change);
-  } else if (is_run || has_entries(path())) {
+    : options_(std::move(options)),
+      config_(std::move(config)),
+      is_run_(fs::exists(path() / "config.json")),
+      ranks_(ranks),
+      console_(console) {
+  if (is_run_ && options_.resume) {
+    const fs::path file = path() / "config.json";
+    train::require_same(file, train::read_run_config(file), config_, options_.may_change);
+  } else if (is_run_ || has_entries(path())) {
     throw Error(fmt::format("{}: is {}", path().string(),
-                            is_run ? "a run already, --resume goes on with it"
-                                   : "neither empty nor a run, an empty folder is wanted"));
+                            is_run_ ? "a run already, --resume goes on with it"
+                                    : "neither empty nor a run, an empty folder is wanted"));
   }
+}
+
+void RunFolder::create() {
   ranks_.barrier();  // all have looked before one writes
-  if (writes() && !is_run) {
+  if (writes() && !is_run_) {
     fs::create_directories(path());
-    train::write_run_config(file, config);
+    train::write_run_config(path() / "config.json", config_);
   }
   ranks_.barrier();
   checkpoints_ = std::make_unique<train::CheckpointStore>(path() / "checkpoints", options_.keep);
@@ -71,14 +81,18 @@ std::optional<RunFolder::Found> RunFolder::newest() {
   return Found{*std::move(state), std::move(name)};
 }
 
-void RunFolder::open_log(index_t steps_done) {
-  // What was logged before the first step is logged again.
-  const index_t kept = steps_done == 0 ? -1 : steps_done;
-  if (writes()) log_ = std::make_unique<train::MetricsLog>(path() / "metrics.jsonl", kept);
+void RunFolder::open_log(index_t last_step) {
+  if (!writes()) return;
+  log_ = std::make_unique<train::MetricsLog>(path() / "metrics.jsonl", last_step);
+  timing_ = std::make_unique<train::MetricsLog>(path() / "timing.jsonl", last_step);
 }
 
 void RunFolder::log(index_t step, const std::map<std::string, double>& values) {
   if (log_) log_->append(step, values);
+}
+
+void RunFolder::log_timing(index_t step, const std::map<std::string, double>& values) {
+  if (timing_) timing_->append(step, values);
 }
 
 void RunFolder::save(const train::RunState& state) {
@@ -88,10 +102,31 @@ void RunFolder::save(const train::RunState& state) {
     train::require_equal_ranks(ranks_, "the SHA-256 of its tensors", digests);
   }
   if (!writes()) return;
+  if (log_) log_->sync();
   checkpoints_->save(state);
   if (log_) {
     train::draw_training_curve(path() / "metrics.jsonl", path() / "curve.png", options_.curve);
   }
+}
+
+void keep_pending(train::RunState& state, const std::map<std::string, double>& values) {
+  state.metadata[kPending] = nlohmann::json(values).dump();
+}
+
+std::optional<std::map<std::string, double>> pending_of(const train::RunState& state,
+                                                        const std::string& where) {
+  const auto found = state.metadata.find(kPending);
+  if (found == state.metadata.end()) return std::nullopt;
+  const auto json = nlohmann::json::parse(found->second, nullptr, false);
+  std::map<std::string, double> values;
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_number()) values.emplace(name, value.get<double>());
+  }
+  if (!json.is_object() || values.size() != json.size()) {
+    throw Error(fmt::format("{}: {} is \"{}\", an object of numbers wanted", where, kPending,
+                            found->second));
+  }
+  return values;
 }
 
 }  // namespace vitsnna::cli

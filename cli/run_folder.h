@@ -31,10 +31,16 @@ class RunFolder {
     std::vector<train::CurvePanel> curve;  ///< what curve.png shows
   };
 
-  /// Makes the folder with its config.json, or, to resume, checks that it was started with the same
-  /// options. Throws Error where it is neither empty nor such a run, and then leaves it alone.
-  RunFolder(Options options, const train::RunConfig& config, train::Communicator& ranks,
+  /// Looks and writes nothing. Throws Error where the folder is neither empty nor, to resume, that
+  /// of a run that was started with the same options.
+  RunFolder(Options options, train::RunConfig config, train::Communicator& ranks,
             const Console& console);
+
+  /// Whether a run is there, to go on with.
+  bool is_run() const { return is_run_; }
+  /// Makes the folder with its config.json where it is not there yet: once nothing is left to be
+  /// found wrong. The calls below come after it.
+  void create();
 
   const std::filesystem::path& path() const { return options_.path; }
   bool writes() const { return ranks_.rank() == 0; }
@@ -48,19 +54,31 @@ class RunFolder {
   /// resumed. Says which on the console.
   std::optional<Found> newest();
 
-  /// Before the first log(): drops what was logged of steps that are done anew.
-  void open_log(index_t steps_done);
+  /// Before the first log(): drops what was logged of later steps, which are done anew; -1: of all.
+  void open_log(index_t last_step);
   void log(index_t step, const std::map<std::string, double>& values);
+  /// What depends on the clock and is no part of what a resumed run repeats.
+  void log_timing(index_t step, const std::map<std::string, double>& values);
 
-  /// Writes the checkpoint and the curve. Throws Error where ranks have come to differ.
+  /// Writes the checkpoint, behind the log that leads to it, and the curve. Throws Error where ranks
+  /// have come to differ.
   void save(const train::RunState& state);
 
  private:
   Options options_;
+  train::RunConfig config_;
+  bool is_run_;
   train::Communicator& ranks_;
   const Console& console_;
   std::unique_ptr<train::CheckpointStore> checkpoints_;
-  std::unique_ptr<train::MetricsLog> log_;
+  std::unique_ptr<train::MetricsLog> log_, timing_;
 };
+
+/// Numbers of a step whose evaluation was stopped, in a checkpoint's metadata: the run that goes on
+/// from there evaluates first.
+void keep_pending(train::RunState& state, const std::map<std::string, double>& values);
+/// None where the checkpoint has none. Throws Error naming `where` and what is wrong.
+std::optional<std::map<std::string, double>> pending_of(const train::RunState& state,
+                                                        const std::string& where);
 
 }  // namespace vitsnna::cli

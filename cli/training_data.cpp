@@ -13,10 +13,14 @@
 namespace vitsnna::cli {
 
 train::Dataset open_split(const std::string& data, const std::string& split,
-                          const std::string& preferred) {
+                          const std::string& preferred, const char* option) {
   const std::vector<std::string> splits = train::splits_of(data);
-  const bool has = std::find(splits.begin(), splits.end(), preferred) != splits.end();
-  return train::open_dataset(data, split.empty() && has ? preferred : split);
+  if (!split.empty() || splits.empty()) return train::open_dataset(data, split);
+  if (std::find(splits.begin(), splits.end(), preferred) == splits.end()) {
+    throw Error(fmt::format("{}: wanted, as {} has no split {}; there: {}", option, data, preferred,
+                            fmt::join(splits, ", ")));
+  }
+  return train::open_dataset(data, preferred);
 }
 
 void require_labels(const train::Dataset& set) {

@@ -9,10 +9,10 @@
 
 namespace vitsnna::cli {
 
-/// `split` of the set; where that is empty, `preferred` where the set has such a split, else all of
-/// it. Throws Error naming the file, or the split that the set does not have.
+/// `split` of the set; where that is empty, `preferred`, or all of a set without splits. Throws
+/// Error naming the file, the split that the set does not have, or `option`, which has to name one.
 train::Dataset open_split(const std::string& data, const std::string& split,
-                          const std::string& preferred);
+                          const std::string& preferred, const char* option = "--split");
 
 /// Throws Error naming the set where it has no labels.
 void require_labels(const train::Dataset& set);

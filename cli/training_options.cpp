@@ -63,6 +63,17 @@ void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
       0, 1);
 }
 
+void refuse_idle(const CLI::App& app, const std::vector<const char*>& options,
+                 const std::string& reason) {
+  for (const char* option : options) {
+    if (app.count(option) > 0) throw UsageError(fmt::format("{}: {}", option, reason));
+  }
+}
+
+std::string text_of(engine::Extent extent) {
+  return fmt::format("{}x{}", extent.height, extent.width);
+}
+
 engine::Extent parse_extent(const std::string& option, const std::string& text) {
   explain::SizeOptions parsed;
   try {
@@ -78,6 +89,9 @@ engine::Extent parse_extent(const std::string& option, const std::string& text) 
 train::CacheKind parse_cache(const std::string& cache, const std::string& folder) {
   if (cache == "disk" && folder.empty()) {
     throw UsageError("--cache disk: --cache-folder is wanted");
+  }
+  if (cache != "disk" && !folder.empty()) {
+    throw UsageError("--cache-folder: nothing comes of it without --cache disk");
   }
   return cache == "ram"    ? train::CacheKind::ram
          : cache == "disk" ? train::CacheKind::disk

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "engine/images/image.h"
 #include "train/data/image_cache.h"
@@ -44,6 +45,14 @@ struct ReadingArguments {
   double& max_bad;
 };
 void declare(CLI::App& app, const char* group, ReadingArguments arguments);
+
+/// Throws UsageError naming the first of the options that the command line gives, with the reason
+/// why it would change nothing.
+void refuse_idle(const CLI::App& app, const std::vector<const char*>& options,
+                 const std::string& reason);
+
+/// As parse_extent reads it.
+std::string text_of(engine::Extent extent);
 
 /// Throws UsageError naming the option.
 engine::Extent parse_extent(const std::string& option, const std::string& text);

@@ -74,6 +74,14 @@ class Inference {
     const std::string name = "pos_embed";
     const index_t patches = at(name, 3, "(1, 1 + patches, width)").shape[1] - 1;
     if (patches < 1) misshapen(name, "(1, 1 + patches, width)");
+    if (const auto grid = parse_trained_grid(path_, metadata)) {
+      config.trained_grid_height = grid->first;
+      config.trained_grid_width = grid->second;
+      if (config.trained_patches() == patches) return;
+      fail(fmt::format(
+          "metadata 'trained_grid' is {}x{}, the {} patches of tensor 'pos_embed' were wanted",
+          grid->first, grid->second, patches));
+    }
     if (const auto size = parse_input_size(path_, metadata)) {
       config.trained_grid_height = size->first / config.patch_size;
       config.trained_grid_width = size->second / config.patch_size;
@@ -83,7 +91,8 @@ class Inference {
     if (side * side != patches) {
       fail(
           fmt::format("tensor 'pos_embed' holds {} patches, which is no square: metadata "
-                      "input_size (HEIGHTxWIDTH) of as many patches was wanted",
+                      "trained_grid (ROWSxCOLUMNS) or input_size (HEIGHTxWIDTH) of as many "
+                      "patches was wanted",
                       patches));
     }
     config.trained_grid_height = side;

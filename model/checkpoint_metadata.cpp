@@ -119,6 +119,20 @@ std::vector<float> parse_thresholds(const Value& value, index_t num_classes) {
   return *found;
 }
 
+std::optional<std::pair<index_t, index_t>> two_extents(const std::optional<Value>& value,
+                                                       const char* wanted) {
+  if (!value) return {};
+  const auto sides = split(value->text, 'x');
+  constexpr index_t largest = 1'000'000;
+  std::optional<index_t> extents[2];
+  for (std::size_t i = 0; i < 2 && sides.size() == 2; ++i) {
+    extents[i] = number<index_t>(sides[i]);
+    if (extents[i] && (*extents[i] < 1 || *extents[i] > largest)) extents[i].reset();
+  }
+  if (!extents[0] || !extents[1]) value->fail(wanted);
+  return std::pair(*extents[0], *extents[1]);
+}
+
 }  // namespace
 
 std::optional<index_t> parse_heads(const std::string& path, const StringMap& text) {
@@ -131,17 +145,12 @@ std::optional<index_t> parse_heads(const std::string& path, const StringMap& tex
 
 std::optional<std::pair<index_t, index_t>> parse_input_size(const std::string& path,
                                                             const StringMap& text) {
-  const auto value = find(path, text, "input_size");
-  if (!value) return {};
-  const auto sides = split(value->text, 'x');
-  constexpr index_t largest = 1'000'000;
-  std::optional<index_t> extents[2];
-  for (std::size_t i = 0; i < 2 && sides.size() == 2; ++i) {
-    extents[i] = number<index_t>(sides[i]);
-    if (extents[i] && (*extents[i] < 1 || *extents[i] > largest)) extents[i].reset();
-  }
-  if (!extents[0] || !extents[1]) value->fail("HEIGHTxWIDTH in pixels was");
-  return std::pair(*extents[0], *extents[1]);
+  return two_extents(find(path, text, "input_size"), "HEIGHTxWIDTH in pixels was");
+}
+
+std::optional<std::pair<index_t, index_t>> parse_trained_grid(const std::string& path,
+                                                              const StringMap& text) {
+  return two_extents(find(path, text, "trained_grid"), "ROWSxCOLUMNS of patches was");
 }
 
 ModelMetadata parse_metadata(const std::string& path, const StringMap& text, index_t num_classes) {
@@ -181,6 +190,8 @@ StringMap metadata_text(const VitConfig& config, const ModelMetadata& metadata) 
   StringMap text;
   text["format"] = "pt";  // what readers of PyTorch weights look for
   text["heads"] = std::to_string(config.num_heads);
+  text["trained_grid"] =
+      fmt::format("{}x{}", config.trained_grid_height, config.trained_grid_width);
   text["mean"] = fmt::format("{}", fmt::join(metadata.mean, ","));
   text["std"] = fmt::format("{}", fmt::join(metadata.deviation, ","));
   if (metadata.input_size) {

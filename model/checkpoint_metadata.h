@@ -24,7 +24,12 @@ std::optional<index_t> parse_heads(const std::string& path, const StringMap& tex
 std::optional<std::pair<index_t, index_t>> parse_input_size(const std::string& path,
                                                             const StringMap& text);
 
-/// What parse_metadata and parse_heads read back. Labels become a JSON array.
+/// `trained_grid`, where present: rows and columns of patches, at least 1 each. Says what
+/// pos_embed's length alone does not.
+std::optional<std::pair<index_t, index_t>> parse_trained_grid(const std::string& path,
+                                                              const StringMap& text);
+
+/// What parse_metadata, parse_heads and parse_trained_grid read back. Labels become a JSON array.
 StringMap metadata_text(const VitConfig& config, const ModelMetadata& metadata);
 
 }  // namespace vitsnna::model

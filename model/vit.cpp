@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kernels/error.h"
-#include "kernels/random.h"
+#include "model/initial_values.h"
 
 namespace vitsnna::model {
 
@@ -15,19 +15,6 @@ namespace {
 /// N(0, .02^2) cut at two absolute units, as DINO's trunc_normal_ is: with deviation .02 the cut is
 /// a hundred deviations away and never taken.
 constexpr float kInitialDeviation = .02f;
-
-/// Uniform in [-bound, bound), one Philox block for four values.
-void fill_uniform(std::vector<float>& values, float bound, std::uint64_t seed,
-                  std::uint32_t position) {
-  for (std::size_t element = 0; element < values.size(); ++element) {
-    const auto words = kernels::philox4x32_10(
-        {static_cast<std::uint32_t>(element / 4), 0, position,
-         static_cast<std::uint32_t>(kernels::RandomStream::initialisation)},
-        {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
-    const float unit = static_cast<float>(words[element % 4] >> 8) * 0x1p-24f;
-    values[element] = bound * (2.f * unit - 1.f);
-  }
-}
 
 void check(const VitConfig& config) {
   const auto positive = [](const char* what, index_t value) {
@@ -100,19 +87,7 @@ Vit Vit::random(engine::Queue& queue, const VitConfig& config, const ModelMetada
           static_cast<float>(config.channels * config.patch_size * config.patch_size);
       fill_uniform(values, 1.f / std::sqrt(fan_in), seed, position);
     } else if (!entry.name.ends_with("bias")) {
-      kernels::GaussianNoise noise;
-      noise.sigma = kInitialDeviation;
-      noise.seed = seed;
-      noise.image_id = position;
-      noise.stream = kernels::RandomStream::initialisation;
-      for (index_t element = 0; element < entry.elements; element += 4) {
-        const auto normals =
-            kernels::gaussian_block(noise, 0, static_cast<std::uint32_t>(element / 4));
-        for (index_t lane = 0; lane < std::min<index_t>(4, entry.elements - element); ++lane) {
-          values[static_cast<std::size_t>(element + lane)] =
-              noise.sigma * normals[static_cast<std::size_t>(lane)];
-        }
-      }
+      fill_normal(values, kInitialDeviation, seed, position);
     }
     queue.upload(vit.parameters_.data() + entry.offset, values.data(), entry.elements * 4);
     queue.synchronize();

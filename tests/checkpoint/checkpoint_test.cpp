@@ -84,6 +84,19 @@ TEST(Checkpoint, TheTrainedGridIsSquareUnlessTheInputSizeSaysOtherwise) {
   EXPECT_ERROR(load_checkpoint_from(file_of(config)), "pos_embed", "18", "input_size");
 }
 
+TEST(Checkpoint, ATrainedGridThatIsSaidGoesBeforeTheInputSize) {
+  VitConfig config = test::synthetic_config();
+  config.trained_grid_height = 2;
+  config.trained_grid_width = 8;
+  // 4x4 patches, as many, are what it is used with.
+  const std::map<std::string, std::string> metadata = {{"trained_grid", "2x8"}, {"input_size", "16x16"}};
+  EXPECT_EQ(load_checkpoint_from(file_of(config, metadata)).config, config);
+  EXPECT_ERROR(load_checkpoint_from(file_of(config, {{"trained_grid", "3x8"}})), "trained_grid",
+               "3x8", "16");
+  EXPECT_ERROR(load_checkpoint_from(file_of(config, {{"trained_grid", "16"}})), "trained_grid",
+               "ROWSxCOLUMNS");
+}
+
 TEST(Checkpoint, AHeadReadsWholeBlocksAndNoMoreThanThereAre) {
   TensorFile file = file_of(with_head(4, 1));
   file.tensors["head.weight"] = HostTensor::from_floats({4, 129}, std::vector<float>(4 * 129));

@@ -81,6 +81,8 @@ TEST(Metadata, AMalformedValueIsNamedWithItsKey) {
 TEST(Metadata, WhatIsWrittenIsReadBack) {
   VitConfig config;
   config.num_heads = 6;
+  config.trained_grid_height = 9;
+  config.trained_grid_width = 16;
   config.num_classes = 3;
   ModelMetadata before;
   before.mean = {0.1f, 0.2f, 0.3f};
@@ -100,6 +102,7 @@ TEST(Metadata, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(after.activation, before.activation);
   EXPECT_EQ(after.thresholds, before.thresholds);
   EXPECT_EQ(parse_heads("m", text), 6);
+  EXPECT_EQ(parse_trained_grid("m", text), std::pair(index_t{9}, index_t{16}));
 }
 
 }  // namespace

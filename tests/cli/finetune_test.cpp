@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/io/safetensors.h"
 #include "tests/cli/cli_fixture.h"
 
 namespace vitsnna::test {
@@ -39,29 +40,18 @@ class CliFinetune : public CliTest {
   }
   std::vector<std::string> arguments(const std::string& run,
                                      const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all = {"finetune",
-                                    "--model",
-                                    file("model.safetensors"),
-                                    "--data",
-                                    "snna:" + file("set"),
-                                    "--output",
-                                    file(run),
-                                    "--size",
-                                    "48x64",
-                                    "--epochs",
-                                    "6",
-                                    "--batch",
-                                    "8",
-                                    "--lr",
-                                    "0.5",
-                                    "--optimizer",
-                                    "adamw",
-                                    "--threads",
-                                    "1",
-                                    "--decode-threads",
-                                    "1"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return command_line("finetune",
+                        {{"--model", file("model.safetensors")},
+                         {"--data", "snna:" + file("set")},
+                         {"--output", file(run)},
+                         {"--size", "48x64"},
+                         {"--epochs", "6"},
+                         {"--batch", "8"},
+                         {"--lr", "0.5"},
+                         {"--optimizer", "adamw"},
+                         {"--threads", "1"},
+                         {"--decode-threads", "1"}},
+                        more);
   }
   Outcome finetune(const std::string& run, const std::vector<std::string>& more = {}) const {
     return run_binary(arguments(run, more));
@@ -125,12 +115,209 @@ TEST_F(CliFinetune, ALabelledSetBecomesAModelThatEvaluateScoresAlike) {
 
 TEST_F(CliFinetune, TheWholeModelLearnsAndItsHeadGoesOn) {
   ASSERT_EQ(finetune("head").exit_code, 0);
-  std::vector<std::string> all = arguments("whole", {"--whole-model", "--layer-decay", "0.7"});
-  all[2] = file("head/best.safetensors");
-  const Outcome outcome = run_binary(all);
+  const Outcome outcome = finetune("whole", {"--whole-model", "--layer-decay", "0.7", "--model",
+                                             file("head/best.safetensors")});
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
   EXPECT_NE(outcome.err.find("goes on with the model's own head"), std::string::npos) << outcome;
   EXPECT_TRUE(fs::exists(file("whole/last.safetensors")));
+  EXPECT_NE(outcome.err.find("images/s  data stall"), std::string::npos) << outcome;
+  std::istringstream timing(read_bytes(file("whole/timing.jsonl")));
+  std::string line;
+  ASSERT_TRUE(std::getline(timing, line));
+  EXPECT_GT(json::parse(line).at("images_per_second").get<double>(), 0) << line;
+}
+
+TEST_F(CliFinetune, EveryOptionIsResolvedInTheConfiguration) {
+  ASSERT_EQ(finetune("own").exit_code, 0);
+  json config = json::parse(read_bytes(file("own/config.json")));
+  EXPECT_EQ(config.at("blocks"), 1);  // the model's own head goes on
+  EXPECT_EQ(config.at("split"), "train");
+  EXPECT_EQ(config.at("val_split"), "val");
+  EXPECT_EQ(config.at("val_data"), config.at("data"));
+  EXPECT_EQ(config.at("part"), "teacher");
+  ASSERT_EQ(finetune("paper", {"--recipe", "paper", "--positive-weights", "balanced"}).exit_code, 0);
+  EXPECT_EQ(json::parse(read_bytes(file("paper/config.json"))).at("blocks"), 4);
+  EXPECT_EQ(model::load_checkpoint(file("paper/last.safetensors")).config.head_blocks, 4);
+}
+
+TEST_F(CliFinetune, ALabelOfOneValueHasNoBalancedWeight) {
+  json labels = json::parse(read_bytes(file("set/train.json")));
+  for (auto& [name, values] : labels.items()) values[2] = 1;
+  write_bytes(file("set/train.json"), labels.dump());
+  const Outcome outcome = finetune("run", {"--positive-weights", "balanced"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("label left has 24 positives in 24"), std::string::npos) << outcome;
+  EXPECT_FALSE(fs::exists(file("run")));
+}
+
+/// What would make a score worth nothing.
+TEST_F(CliFinetune, NoImageIsBothLearntFromAndValidatedOn) {
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& text) {
+    const Outcome outcome = finetune("run", more);
+    EXPECT_EQ(outcome.exit_code, 1) << outcome;
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << text << "\n" << outcome;
+    EXPECT_FALSE(fs::exists(file("run")));
+  };
+  refused({"--val-split", "train"}, "00.png: would be learnt from and validated on");
+  fs::create_directory_symlink(file("set"), file("link"));
+  refused({"--val-data", "snna:" + file("link"), "--val-split", "train"}, "00.png: would be");
+  write_bytes(file("set/val/set.csv"),
+              "path,forward,stop_slow,left,right\n00.png,1,0,0,1\n01.png,0,1,0,1\n");
+  const std::string csv = "csv:" + file("set/val/set.csv");
+  refused({"--data", csv, "--val-data", csv, "--batch", "2"}, "00.png: would be");
+  // Neither of the two is known to be what is learnt from.
+  fs::rename(file("set/train"), file("set/test"));
+  fs::rename(file("set/train.json"), file("set/test.json"));
+  refused({}, "--split: wanted, as snna:" + file("set") + " has no split train; there: val, test");
+  EXPECT_EQ(finetune("run", {"--split", "test"}).exit_code, 0);
+}
+
+TEST_F(CliFinetune, ARunGoesOnWithItsOwnOptionsAndImagesAlone) {
+  save_small_model(file("other.safetensors"));
+  ASSERT_EQ(finetune("run", {"--head", file("other.safetensors")}).exit_code, 0);
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& text) {
+    std::vector<std::string> all = {"--resume"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = finetune("run", all);
+    EXPECT_EQ(outcome.exit_code, 1) << outcome;
+    EXPECT_NE(outcome.err.find("begun with " + text), std::string::npos) << text << "\n" << outcome;
+  };
+  refused({"--head", file("other.safetensors"), "--seed", "2"}, "seed = 0");
+  refused({"--head", file("other.safetensors"), "--heads", "4"}, "heads = 0, now it is 4");
+  refused({}, "head_sha256");
+  fs::copy_file(file("run/last.safetensors"), file("other.safetensors"),
+                fs::copy_options::overwrite_existing);
+  refused({"--head", file("other.safetensors")}, "head_sha256");
+}
+
+TEST_F(CliFinetune, AnOptionThatNothingComesOfIsWrongUsage) {
+  const auto refused = [&](const std::vector<std::string>& more, const char* option) {
+    const Outcome outcome = finetune("run", more);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome;
+    EXPECT_NE(outcome.err.find(std::string("error: ") + option), std::string::npos) << outcome;
+    EXPECT_FALSE(fs::exists(file("run")));
+  };
+  refused({"--cache", "ram"}, "--cache");
+  refused({"--whole-model", "--cache-folder", file("cache")}, "--cache-folder");
+  refused({"--momentum", "0.5"}, "--momentum");
+  refused({"--layer-decay", "0.5"}, "--layer-decay");
+  refused({"--flip", "0.5"}, "--flip");
+}
+
+/// More pictures to be validated on than there is time for before a signal comes.
+TEST_F(CliFinetune, ASignalEndsAnyPassAndTheRunGoesOnToTheSameBytes) {
+  json labels = json::parse(read_bytes(file("set/val.json")));
+  for (int k = 8; k < 400; ++k) {
+    const std::string name = fmt::format("{:03d}.png", k);
+    fs::copy_file(file(fmt::format("set/train/{:02d}.png", k % 24)), file("set/val/" + name));
+    labels[name] = {1 - k % 2, k % 2, k / 2 % 2, 1 - k / 2 % 2};
+  }
+  write_bytes(file("set/val.json"), labels.dump());
+  const auto stop = [&](const std::vector<std::string>& more, const std::string& seen, int after) {
+    Running running(on_the_cpu(arguments("stopped", more)));
+    while (!seen.empty() && !fs::exists(file(seen)) && !running.ended()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(after));
+    running.send(SIGTERM);
+    return running.wait();
+  };
+  // While features are computed there is nothing to keep.
+  const Outcome early = stop({"--size", "96x128"}, "", 400);
+  EXPECT_EQ(early.exit_code, 0) << early;
+  EXPECT_NE(early.out.find("stopped by a signal before a step"), std::string::npos) << early;
+  EXPECT_FALSE(fs::exists(file("stopped")));
+
+  const std::vector<std::string> whole = {"--whole-model", "--epochs", "2", "--size", "96x128"};
+  ASSERT_EQ(finetune("unbroken", whole).exit_code, 0);
+  bool in_validation = false;
+  for (const int after : {500, 800, 300, 1000, 1200}) {
+    fs::remove_all(file("stopped"));
+    const Outcome outcome = stop(whole, "stopped/checkpoints/step-000000000.safetensors", after);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome;
+    ASSERT_NE(outcome.out.find("stopped by a signal after step"), std::string::npos) << outcome;
+    const std::string name = "stopped/checkpoints/step-000000003.safetensors";
+    in_validation = fs::exists(file(name)) &&
+                    engine::read_safetensors(file(name)).metadata.contains("pending");
+    if (in_validation) break;
+  }
+  EXPECT_TRUE(in_validation);
+  std::vector<std::string> resume = whole;
+  resume.push_back("--resume");
+  const Outcome last = finetune("stopped", resume);
+  ASSERT_EQ(last.exit_code, 0) << last;
+  for (const char* name : {"best.safetensors", "last.safetensors", "metrics.jsonl",
+                           "checkpoints/step-000000006.safetensors"}) {
+    EXPECT_TRUE(read_bytes(file(std::string("stopped/") + name)) ==
+                read_bytes(file(std::string("unbroken/") + name)))
+        << name;
+  }
+}
+
+TEST_F(CliFinetune, AFullDiskLeavesTheLastCheckpointWhole) {
+  const std::vector<std::string> whole = {"--whole-model", "--epochs", "2"};
+  ASSERT_EQ(finetune("run", whole).exit_code, 0);
+  fs::remove(file("run/checkpoints/step-000000006.safetensors"));
+  const std::string kept = file("run/checkpoints/step-000000003.safetensors");
+  const std::string before = read_bytes(kept);
+  // Room for a model, not for its moments beside it.
+  const auto blocks = static_cast<int>(before.size() / 2 / 512);
+  ASSERT_GT(512 * blocks, static_cast<int>(fs::file_size(file("run/best.safetensors"))));
+  std::vector<std::string> resume = whole;
+  resume.push_back("--resume");
+  const Outcome outcome = Running(on_the_cpu(arguments("run", resume)), blocks).wait();
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("step-000000006.safetensors"), std::string::npos) << outcome;
+  EXPECT_TRUE(read_bytes(kept) == before);
+  EXPECT_FALSE(fs::exists(file("run/checkpoints/step-000000006.safetensors")));
+  EXPECT_EQ(finetune("run", resume).exit_code, 0);
+}
+
+TEST_F(CliFinetune, EvaluateTakesThePixelsThatPredictTakes) {
+  fs::create_directories(file("one"));
+  cv::Mat wide(48, 130, CV_8UC3);
+  cv::randu(wide, cv::Scalar::all(0), cv::Scalar::all(255));
+  write_bytes(file("one/0.png"), encode(".png", wide));
+  write_bytes(file("one/set.csv"), "path,forward,stop_slow,left,right\n0.png,1,1,1,1\n");
+  // A square model that keeps a share of the picture, and one that says no size.
+  model::ModelMetadata metadata = small_metadata();
+  save_small_model(file("plain.safetensors"), small_config(), metadata);
+  metadata.input_size = {48, 48};
+  metadata.crop_pct = .75;
+  save_small_model(file("cropped.safetensors"), small_config(), metadata);
+  double losses[2] = {};
+  for (const int k : {0, 1}) {
+    const std::string name = file(k == 0 ? "plain.safetensors" : "cropped.safetensors");
+    const Outcome score = run_binary(
+        {"evaluate", "--model", name, "--data", "csv:" + file("one/set.csv"), "--json"});
+    ASSERT_EQ(score.exit_code, 0) << score;
+    const Outcome predicted = run_binary({"predict", "--model", name, file("one/0.png"), "--json"});
+    ASSERT_EQ(predicted.exit_code, 0) << predicted;
+    const json predictions = json::parse(predicted.out);
+    double loss = 0;
+    for (const json& logit : predictions.at("inputs").at(0).at("logits")) {
+      loss += std::log1p(std::exp(-logit.get<double>())) / 4;
+    }
+    losses[k] = json::parse(score.out).at("loss").get<double>();
+    EXPECT_NEAR(losses[k], loss, 1e-5);
+  }
+  EXPECT_NE(losses[0], losses[1]);
+}
+
+TEST_F(CliFinetune, EvaluateChecksItsOutputFirst) {
+  const auto evaluate = [&](const std::string& output, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> all = {"evaluate",  "--model", file("model.safetensors"), "--data",
+                                    "snna:" + file("set"), "--output", output, "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    return run_binary(all);
+  };
+  write_bytes(file("scores.json"), "mine");
+  expect_failure(evaluate(file("scores.json")), 1, {"scores.json", "--force"});
+  EXPECT_EQ(read_bytes(file("scores.json")), "mine");
+  EXPECT_EQ(evaluate(file("scores.json"), {"--force"}).exit_code, 0);
+  EXPECT_EQ(json::parse(read_bytes(file("scores.json"))).at("images"), 8);
+  expect_failure(evaluate(file("none/scores.json")), 1, {"none/scores.json"});
+  expect_failure(evaluate(file("set")), 1, {"is a folder"});
 }
 
 TEST_F(CliFinetune, KilledAndResumedItComesToTheSameBytes) {
@@ -143,12 +330,18 @@ TEST_F(CliFinetune, KilledAndResumedItComesToTheSameBytes) {
     resume.push_back("--resume");
     std::mt19937 generator(1);
     std::uniform_int_distribution<int> milliseconds(20, 250);
-    for (int k = 0; k < 6; ++k) {
+    int killed = 0, gone_on = 0;
+    for (int k = 0; k < 20 && (k < 6 || killed == 0 || gone_on == 0); ++k) {
       Running running(on_the_cpu(arguments("broken", resume)));
       std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds(generator)));
       running.send(SIGKILL);
-      running.wait();
+      const Outcome outcome = running.wait();
+      killed += outcome.signal == SIGKILL ? 1 : 0;
+      const std::size_t said = outcome.err.find("going on after step ");
+      gone_on += said != std::string::npos && outcome.err[said + 20] != '0' ? 1 : 0;
     }
+    EXPECT_GT(killed, 0);
+    EXPECT_GT(gone_on, 0);
     const Outcome last = finetune("broken", resume);
     ASSERT_EQ(last.exit_code, 0) << last;
     for (const char* name : {"best.safetensors", "last.safetensors", "metrics.jsonl",
@@ -160,37 +353,30 @@ TEST_F(CliFinetune, KilledAndResumedItComesToTheSameBytes) {
   }
 }
 
+/// And leaves nothing in the way of the command that is right.
 TEST_F(CliFinetune, WhatDoesNotFitIsNamed) {
   const auto refused = [&](const std::vector<std::string>& more, int code,
                            const std::vector<std::string>& texts) {
-    std::vector<std::string> all = arguments("run");
-    for (std::size_t k = 0; k < more.size(); k += 2) {
-      const auto found = std::find(all.begin(), all.end(), more[k]);
-      if (found == all.end()) {
-        all.insert(all.end(), {more[k], more[k + 1]});
-      } else {
-        *(found + 1) = more[k + 1];
-      }
-    }
-    const Outcome outcome = run_binary(all);
+    const Outcome outcome = finetune("run", more);
     EXPECT_EQ(outcome.exit_code, code) << outcome;
     for (const std::string& text : texts) {
       EXPECT_NE(outcome.err.find(text), std::string::npos) << text << "\n" << outcome;
     }
+    EXPECT_FALSE(fs::exists(file("run"))) << outcome;
   };
   refused({"--blocks", "99"}, 1, {"--blocks", "99"});
-  refused({"--val-split", "test"}, 1, {"test"});
+  refused({"--size", "50x64"}, 1, {"--size: 50x64", "patch size 8"});
+  refused({"--batch", "25"}, 1, {"--batch: 25", "24"});
+  refused({"--warmup-epochs", "7"}, 1, {"--warmup-epochs", "7"});
+  refused({"--val-split", "test"}, 1, {"has no split test"});
   refused({"--val-data", file("model.safetensors")}, 1, {"model.safetensors"});
   refused({"--seed", "-1"}, 2, {"--seed"});
   refused({"--size", "0x9"}, 2, {"--size: '0x9'"});
-  refused({"--layer-decay", "2"}, 2, {"--layer-decay"});
+  refused({"--whole-model", "--layer-decay", "2"}, 2, {"--layer-decay"});
   refused({"--val-data", file("set/val")}, 1, {"has no labels"});
   refused({"--data", file("set/val")}, 1, {"--val-data", "has no split val"});
-  EXPECT_FALSE(fs::exists(file("run/metrics.jsonl")));
-  ASSERT_EQ(finetune("other", {"--seed", "1"}).exit_code, 0);
-  const Outcome outcome = finetune("other", {"--seed", "2", "--resume"});
-  EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_NE(outcome.err.find("seed"), std::string::npos) << outcome;
+  write_bytes(file("set/train/00.png"), "no picture");
+  refused({}, 1, {"unreadable", "00.png"});
   const Outcome evaluated =
       run_binary({"evaluate", "--model", file("model.safetensors"), "--data", file("set/val")});
   EXPECT_EQ(evaluated.exit_code, 1);

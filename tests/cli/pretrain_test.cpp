@@ -34,33 +34,24 @@ class CliPretrain : public CliTest {
   /// A run of 24 steps, a checkpoint every 2; `more` are options with a value, or flags.
   std::vector<std::string> arguments(const std::string& run,
                                      const std::vector<std::string>& more = {}) const {
-    std::map<std::string, std::string> options = {{"--data", file("images")},
-                                                  {"--output", file(run)},
-                                                  {"--model", file("model.safetensors")},
-                                                  {"--epochs", "12"},
-                                                  {"--batch", "4"},
-                                                  {"--warmup-epochs", "2"},
-                                                  {"--lr", "0.01"},
-                                                  {"--out-dim", "32"},
-                                                  {"--hidden", "32"},
-                                                  {"--bottleneck", "16"},
-                                                  {"--global-size", "48x48"},
-                                                  {"--local-size", "24x24"},
-                                                  {"--local-crops", "2"},
-                                                  {"--checkpoint-every", "2"},
-                                                  {"--threads", "1"},
-                                                  {"--decode-threads", "1"}};
-    std::vector<std::string> all = {"pretrain"};
-    for (std::size_t k = 0; k < more.size(); ++k) {
-      if (k + 1 < more.size() && !more[k + 1].starts_with("--")) {
-        options[more[k]] = more[k + 1];
-        ++k;
-      } else {
-        all.push_back(more[k]);
-      }
-    }
-    for (const auto& [name, value] : options) all.insert(all.end(), {name, value});
-    return all;
+    return command_line("pretrain",
+                        {{"--data", file("images")},
+                         {"--output", file(run)},
+                         {"--model", file("model.safetensors")},
+                         {"--epochs", "12"},
+                         {"--batch", "4"},
+                         {"--warmup-epochs", "2"},
+                         {"--lr", "0.01"},
+                         {"--out-dim", "32"},
+                         {"--hidden", "32"},
+                         {"--bottleneck", "16"},
+                         {"--global-size", "48x48"},
+                         {"--local-size", "24x24"},
+                         {"--local-crops", "2"},
+                         {"--checkpoint-every", "2"},
+                         {"--threads", "1"},
+                         {"--decode-threads", "1"}},
+                        more);
   }
   Outcome pretrain(const std::string& run, const std::vector<std::string>& more = {}) const {
     return run_binary(arguments(run, more));
@@ -198,6 +189,12 @@ TEST_F(CliPretrainNeighbours, WhatCannotVoteIsNamed) {
   refused({"--knn-data", "snna:" + file("labelled")}, 2, "--knn-every is wanted");
   refused({"--knn-every", "1", "--knn-data", "snna:" + file("labelled"), "--knn-size", "9"}, 2,
           "--knn-size");
+  refused({"--knn-every", "1", "--knn-data", "snna:" + file("labelled"), "--knn-size", "48x60"}, 1,
+          "--knn-size: 48x60, multiples of the model's patch size 8");
+  // Of a set with splits one is learnt from: which, where it is not train?
+  fs::rename(file("labelled/train"), file("labelled/test"));
+  fs::rename(file("labelled/train.json"), file("labelled/test.json"));
+  refused({"--data", "snna:" + file("labelled")}, 1, "--split: wanted");
 }
 
 TEST_F(CliPretrain, ThePapersRecipeSetsWhatIsNotGiven) {
@@ -206,13 +203,101 @@ TEST_F(CliPretrain, ThePapersRecipeSetsWhatIsNotGiven) {
   EXPECT_NE(outcome.err.find("--model"), std::string::npos) << outcome;
   // Not run to its end: options are refused on --resume with the resolved value.
   ASSERT_EQ(pretrain("run", {"--epochs", "2"}).exit_code, 0);
-  std::vector<std::string> all =
-      arguments("run", {"--epochs", "2", "--recipe", "paper", "--resume"});
-  const auto batch = std::find(all.begin(), all.end(), "--batch");
-  all.erase(batch, batch + 2);
-  outcome = run_binary(all);
+  const auto without = [&](const std::string& option) {
+    std::vector<std::string> all =
+        arguments("run", {"--epochs", "2", "--recipe", "paper", "--resume"});
+    const auto found = std::find(all.begin(), all.end(), option);
+    all.erase(found, found + 2);
+    return run_binary(all);
+  };
+  outcome = without("--batch");
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
-  EXPECT_NE(outcome.err.find("16"), std::string::npos) << outcome;
+  EXPECT_NE(outcome.err.find("begun with batch = 4, now it is 16"), std::string::npos) << outcome;
+  outcome = without("--epochs");
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("begun with epochs = 2, now it is 200"), std::string::npos) << outcome;
+}
+
+TEST_F(CliPretrain, AnOptionThatNothingComesOfIsWrongUsage) {
+  const auto refused = [&](const std::vector<std::string>& more, const char* option) {
+    const Outcome outcome = pretrain("run", more);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome;
+    EXPECT_NE(outcome.err.find(std::string("error: ") + option), std::string::npos) << outcome;
+    EXPECT_FALSE(fs::exists(file("run")));
+  };
+  refused({"--arch", "vit_tiny"}, "--arch");
+  refused({"--patch-size", "8"}, "--patch-size");
+  refused({"--model", "random", "--part", "student"}, "--part");
+  refused({"--model", "random", "--heads", "2"}, "--heads");
+  refused({"--cache-folder", file("cache")}, "--cache-folder");
+}
+
+/// The start's attention heads, where its file does not say them.
+TEST_F(CliPretrain, HeadsOfTheStartMayBeGivenAndMayNotChange) {
+  ASSERT_EQ(pretrain("run", {"--epochs", "2", "--heads", "4"}).exit_code, 0);
+  EXPECT_EQ(model::load_checkpoint(file("run/teacher.safetensors")).config.num_heads, 4);
+  const Outcome outcome = pretrain("run", {"--epochs", "2", "--heads", "2", "--resume"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("heads = 4, now it is 2"), std::string::npos) << outcome;
+}
+
+TEST_F(CliPretrain, EveryOptionIsResolvedInTheConfiguration) {
+  ASSERT_EQ(pretrain("run", {"--epochs", "2", "--global-size", "048x48"}).exit_code, 0);
+  const json config = json::parse(read_bytes(file("run/config.json")));
+  EXPECT_EQ(config.at("global_size"), "48x48");
+  EXPECT_EQ(config.at("recipe"), "dino");
+  EXPECT_EQ(config.at("part"), "teacher");
+}
+
+TEST_F(CliPretrain, WhatTheClockSaysIsLoggedBesideTheMetrics) {
+  ASSERT_EQ(pretrain("run", {"--log-every", "8"}).exit_code, 0);
+  std::istringstream text(read_bytes(file("run/timing.jsonl")));
+  std::vector<int> steps;
+  for (std::string line; std::getline(text, line);) {
+    const json object = json::parse(line);
+    steps.push_back(object.at("step"));
+    EXPECT_GT(object.at("images_per_second").get<double>(), 0);
+    EXPECT_GE(object.at("data_stall").get<double>(), 0);
+    EXPECT_LE(object.at("data_stall").get<double>(), 1.01);
+    EXPECT_GE(object.at("seconds_to_go").get<double>(), 0);
+  }
+  EXPECT_EQ(steps, (std::vector<int>{8, 16, 24}));
+}
+
+TEST_F(CliPretrain, ARunWhoseCheckpointsCannotBeReadIsLeftAlone) {
+  ASSERT_EQ(pretrain("run").exit_code, 0);
+  const std::string metrics = read_bytes(file("run/metrics.jsonl"));
+  for (const std::string& name : names_in(file("run/checkpoints"))) {
+    fs::resize_file(file("run/checkpoints/" + name), 100);
+  }
+  const Outcome outcome = pretrain("run", {"--resume"});
+  EXPECT_EQ(outcome.exit_code, 1) << outcome;
+  EXPECT_NE(outcome.err.find("no checkpoint can be read"), std::string::npos) << outcome;
+  EXPECT_NE(outcome.err.find("step-000000024"), std::string::npos) << outcome;
+  EXPECT_EQ(read_bytes(file("run/metrics.jsonl")), metrics);
+  EXPECT_EQ(fs::file_size(file("run/checkpoints/step-000000024.safetensors")), 100u);
+}
+
+/// 6x10 patches are as many as no square has; 4x9 would pass for 6x6.
+TEST_F(CliPretrain, ATeacherOfWideCropsSaysItsGrid) {
+  for (const auto& [size, grid] : {std::pair("96x160", json{6, 10}), std::pair("64x144", json{4, 9})}) {
+    const Outcome outcome = pretrain(
+        size, {"--model", "random", "--arch", "vit_tiny", "--patch-size", "16", "--global-size",
+               size, "--local-size", "32x48", "--epochs", "2", "--batch", "8"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome;
+    const std::string teacher = file(std::string(size) + "/teacher.safetensors");
+    const Outcome info = run_binary({"info", "--json", teacher});
+    ASSERT_EQ(info.exit_code, 0) << info;
+    const json found = json::parse(info.out).at("models").at(0);
+    EXPECT_EQ(found.at("config").at("trained_grid"), grid);
+    EXPECT_EQ(found.at("metadata").at("input_size").at(0), 16 * grid.at(0).get<int>());
+    EXPECT_EQ(found.at("forward").at("tokens"), 1 + grid.at(0).get<int>() * grid.at(1).get<int>());
+    // It is a start for another run too.
+    const Outcome next = pretrain(std::string("next") + size,
+                                  {"--model", teacher, "--global-size", size, "--local-size",
+                                   "32x48", "--epochs", "2", "--batch", "8"});
+    EXPECT_EQ(next.exit_code, 0) << next;
+  }
 }
 
 TEST_F(CliPretrain, ASignalSavesAndStops) {
@@ -255,20 +340,44 @@ TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
   EXPECT_EQ(pretrain("run", {"--resume"}).exit_code, 0);
 }
 
-TEST_F(CliPretrain, ANumberThatIsNotFiniteEndsTheRunAndLeavesItsInputs) {
-  const Outcome outcome = pretrain("run", {"--lr", "1e10", "--warmup-epochs", "0", "--quiet"});
+TEST_F(CliPretrain, AStepThatIsNotFiniteEndsTheRunAndCanBeTakenAgain) {
+  std::vector<std::string> more = {"--lr",    "1e10",        "--warmup-epochs", "0",
+                                   "--quiet", "--accumulate", "2"};
+  const Outcome outcome = pretrain("run", more);
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("not finite"), std::string::npos) << outcome;
   std::string failed;
   for (const std::string& name : names_in(file("run"))) {
-    if (name.starts_with("failed-step-")) failed = name;
+    if (name.starts_with("failed-step-") && name.find(".rank") == std::string::npos) failed = name;
   }
   ASSERT_FALSE(failed.empty()) << outcome;
-  EXPECT_NE(outcome.err.find(failed), std::string::npos) << outcome;
-  const engine::TensorFile inputs = engine::read_safetensors(file("run/" + failed));
-  EXPECT_EQ(inputs.at("global").shape, (std::vector<std::int64_t>{8, 3, 48, 48}));
-  EXPECT_EQ(inputs.at("local").shape, (std::vector<std::int64_t>{8, 3, 24, 24}));
-  EXPECT_TRUE(inputs.tensors.contains("student/backbone.cls_token"));
+  EXPECT_NE(outcome.err.find("--replay " + file("run/" + failed)), std::string::npos) << outcome;
+  const std::string stem = failed.substr(0, failed.find('.'));
+  const engine::TensorFile inputs =
+      engine::read_safetensors(file("run/" + stem + ".rank0.safetensors"));
+  EXPECT_EQ(inputs.at("part-1/global").shape, (std::vector<std::int64_t>{4, 3, 48, 48}));
+
+  const std::vector<std::string> before = names_in(file("run"));
+  more.erase(std::find(more.begin(), more.end(), "--quiet"));
+  more.insert(more.end(), {"--replay", file("run/" + failed)});
+  const Outcome again = pretrain("run", more);
+  EXPECT_EQ(again.exit_code, 0) << again;
+  EXPECT_NE(again.out.find("not finite, as then"), std::string::npos) << again;
+  EXPECT_EQ(names_in(file("run")), before);
+  more.push_back("--json");
+  const Outcome object = pretrain("run", more);
+  ASSERT_EQ(object.exit_code, 0) << object;
+  EXPECT_EQ(json::parse(object.out).at("reproduced"), true);
+  EXPECT_EQ(json::parse(object.out).at("finite"), false);
+
+  more.pop_back();
+  more.insert(more.end(), {"--accumulate", "1"});
+  const Outcome other = pretrain("run", more);
+  EXPECT_EQ(other.exit_code, 1) << other;
+  EXPECT_NE(other.err.find("--accumulate"), std::string::npos) << other;
+  const Outcome nowhere = pretrain("elsewhere", {"--replay", file("run/" + failed)});
+  EXPECT_EQ(nowhere.exit_code, 1) << nowhere;
+  EXPECT_FALSE(fs::exists(file("elsewhere")));
 }
 
 TEST_F(CliPretrain, JsonIsOneObject) {

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -38,14 +40,31 @@ inline std::ostream& operator<<(std::ostream& stream, const Outcome& outcome) {
 /// A test is about the CPU unless it names a device: the default takes a GPU where there is one,
 /// and says so where it had to do without.
 inline std::vector<std::string> on_the_cpu(std::vector<std::string> arguments) {
-  const auto is = [&](const char* command) { return arguments.front() == command; };
-  if (arguments.empty() || !(is("explain") || is("predict") || is("attention") || is("pretrain"))) {
-    return arguments;
-  }
+  static const std::set<std::string> computing = {"explain",  "predict",  "attention",
+                                                  "pretrain", "finetune", "evaluate"};
+  if (arguments.empty() || !computing.contains(arguments.front())) return arguments;
   if (std::find(arguments.begin(), arguments.end(), "--device") == arguments.end()) {
     arguments.insert(arguments.begin() + 1, {"--device", "cpu"});
   }
   return arguments;
+}
+
+/// `command` with these options, those of `more` in their place or behind them; a name in `more` that
+/// no value follows is a flag.
+inline std::vector<std::string> command_line(const std::string& command,
+                                             std::map<std::string, std::string> options,
+                                             const std::vector<std::string>& more) {
+  std::vector<std::string> all = {command};
+  for (std::size_t k = 0; k < more.size(); ++k) {
+    if (k + 1 < more.size() && !more[k + 1].starts_with("--")) {
+      options[more[k]] = more[k + 1];
+      ++k;
+    } else {
+      all.push_back(more[k]);
+    }
+  }
+  for (const auto& [name, value] : options) all.insert(all.end(), {name, value});
+  return all;
 }
 
 /// A running binary; standard output and error go to files of its own.

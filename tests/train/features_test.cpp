@@ -97,6 +97,23 @@ TEST(Features, AnUnreadablePictureIsLeftOutAndNoOtherComesTwice) {
   EXPECT_ERROR(features_of(broken, 3, 1, 1), "unreadable", "3: is no picture");
 }
 
+TEST(Features, StopBetweenTwoPassesWhenAsked) {
+  Queue queue(engine::select_device("cpu"), 1);
+  const model::VitConfig config = backbone_config(1);
+  const model::Vit vit(queue, config, {}, test::small_tensors(config, 1), kernels::DType::f32);
+  const Pictures pictures(9);
+  FeatureOptions options;
+  options.size = {48, 64};
+  options.batch = 2;
+  index_t done = 0;
+  options.progress = [&](index_t images, index_t) { done = images; };
+  options.stop = [&] { return done >= 4; };
+  const auto alone = single_process();
+  EXPECT_THROW(cls_features(queue, *alone, vit, pictures.dataset, pictures.reader(), options),
+               Stopped);
+  EXPECT_EQ(done, 4);
+}
+
 TEST(Features, ASizeThatThePatchesDoNotDivideIsNamed) {
   Queue queue(test::test_device(), 1);
   const model::VitConfig config = backbone_config(1);

@@ -194,6 +194,70 @@ TEST(Finetuning, GoesOnWithAHeadOfTheSameLabels) {
   EXPECT_TRUE(SmallRun(other, trained).run.has_new_head());
 }
 
+TEST(Finetuning, TheHeadReadsFourBlocksUnlessTheModelsOwnGoesOn) {
+  model::Checkpoint model = backbone();
+  const Dataset set = sides(4);
+  EXPECT_EQ(default_head_blocks(model, set), 3);  // all of them: the model has no fourth
+  model.config.depth = 12;
+  EXPECT_EQ(default_head_blocks(model, set), 4);
+  model.config.num_classes = 2;
+  model.config.head_blocks = 1;
+  EXPECT_EQ(default_head_blocks(model, set), 4);  // of other labels
+  model.metadata.labels = set.label_names;
+  model.metadata.activation = model::Activation::sigmoid;
+  EXPECT_EQ(default_head_blocks(model, set), 1);
+}
+
+TEST(Finetuning, AModelOfAnyGridIsUsedAtTheSizeThatItWasTunedAt) {
+  FinetuneOptions options = small_options(false);
+  model::Checkpoint wide = backbone();
+  wide.config.trained_grid_height = 4;
+  wide.config.trained_grid_width = 9;
+  wide.metadata.input_size = {32, 72};
+  wide.metadata.crop_pct = .9;
+  options.size = {48, 64};
+  SmallRun small(options, wide);
+  const model::Checkpoint tuned = small.run.model({});
+  EXPECT_EQ(tuned.metadata.input_size, std::pair(index_t{48}, index_t{64}));
+  EXPECT_FALSE(tuned.metadata.crop_pct);
+  EXPECT_EQ(tuned.config.trained_grid_width, 9);
+}
+
+TEST(Finetuning, DescentWithMomentumIsThePapers) {
+  FinetuneOptions options = small_options(false);
+  EXPECT_EQ(FinetuneOptions().optimizer, Optimizer::sgd);
+  options.optimizer = Optimizer::sgd;
+  options.learning_rate = 30;
+  options.epochs = 10;
+  SmallRun small(options);
+  small.steps(small.run.steps());
+  EXPECT_GT(small.mean_auc(), .95);
+  options.momentum = 0;
+  SmallRun without(options);
+  without.steps(without.run.steps());
+  EXPECT_NE(without.run.model({}).tensors.at("head.weight").to_floats(),
+            small.run.model({}).tensors.at("head.weight").to_floats());
+}
+
+TEST(Finetuning, AValidationThatIsStoppedChangesNothing) {
+  FinetuneOptions options = small_options(true);
+  bool stops = false;
+  options.stop = [&] { return stops; };
+  SmallRun small(options);
+  small.steps(4);
+  stops = true;
+  EXPECT_THROW(small.run.validate(), Stopped);
+  stops = false;
+  small.steps(8);
+  SmallRun unbroken(small_options(true));
+  unbroken.steps(8);
+  EXPECT_EQ(small.run.model({}).tensors.at("head.weight").to_floats(),
+            unbroken.run.model({}).tensors.at("head.weight").to_floats());
+  options.whole_model = false;
+  stops = true;
+  EXPECT_THROW(SmallRun{options}, Stopped);  // in its pass for features
+}
+
 TEST(Finetuning, StandardisedFeaturesGiveAHeadForFeaturesAsTheyAre) {
   FinetuneOptions options = small_options(false);
   options.standardise = true;
@@ -259,6 +323,12 @@ TEST(Finetuning, WhatDoesNotFitIsNamed) {
   options = small_options(false);
   options.warmup_epochs = 5;
   EXPECT_ERROR(SmallRun{options}, "--warmup-epochs", "5");
+  options = small_options(false);
+  options.size = {48, 60};
+  EXPECT_ERROR(SmallRun{options}, "--size", "48x60", "patch size 8");
+  options = small_options(false);
+  options.batch = 33;
+  EXPECT_ERROR(SmallRun{options}, "--batch", "33", "32");
   options = small_options(false);
   SmallRun small(options);
   RunState state = small.run.state();

@@ -129,6 +129,10 @@ TEST(Parameters, EvaluationTakesTheWholePictureOrTheCentreSquare) {
   EXPECT_EQ(wide.resized_height, 224);
   EXPECT_EQ(wide.resized_width, 398);
   EXPECT_EQ(wide.window_left, 87);
+  const AugmentCrop less = draw_crop(evaluation_recipe({224, 224}, .875), {180, 320}, {});
+  EXPECT_EQ(less.resized_height, 256);
+  EXPECT_EQ(less.resized_width, 455);
+  EXPECT_EQ(less.window_top, 16);
   const AugmentCrop square = draw_crop(evaluation_recipe({360, 640}), {100, 100}, {});
   EXPECT_EQ(square.resized_height, 360);  // stretched: it has not the width
   EXPECT_EQ(square.resized_width, 640);

@@ -63,6 +63,32 @@ TEST(CheckpointStore, PassesOverADamagedOneAndSaysSo) {
   EXPECT_FALSE(empty.newest(problems));
 }
 
+/// Else the run would begin anew and overwrite what may still be saved.
+TEST(CheckpointStore, NoneThatCanBeReadIsAnErrorNamingThem) {
+  const test::TempDirectory folder;
+  CheckpointStore store(folder.path(), 3);
+  for (const train::index_t steps : {1, 2}) store.save(state_after(steps));
+  for (const auto& file : store.files()) std::filesystem::resize_file(file, 100);
+  std::vector<std::string> problems;
+  EXPECT_ERROR(store.newest(problems), "no checkpoint can be read", "step-000000001",
+               "step-000000002");
+}
+
+TEST(CheckpointStore, NeverRemovesWhatItHasJustWritten) {
+  const test::TempDirectory folder;
+  CheckpointStore store(folder.path(), 1);
+  store.save(state_after(30));
+  std::filesystem::resize_file(store.files()[0], 100);
+  std::ofstream(store.file_of(20)) << "damaged too";
+  store.save(state_after(22));
+  std::vector<std::string> problems;
+  EXPECT_EQ(store.newest(problems)->steps, 22);
+  EXPECT_FALSE(std::filesystem::exists(store.file_of(20)));
+  store.save(state_after(30));
+  ASSERT_EQ(store.files().size(), 1u);
+  EXPECT_EQ(store.newest(problems)->steps, 30);
+}
+
 TEST(CheckpointStore, AFullDiskLeavesTheOthersAlone) {
   const test::TempDirectory folder;
   CheckpointStore store(folder.path(), 1);
@@ -111,8 +137,21 @@ TEST(MetricsLog, AResumedRunWritesWhatAnUnbrokenOneWould) {
   EXPECT_EQ(text_of_file(file), unbroken);
   log.append(5, {{"loss", std::nan("")}});
   EXPECT_NE(text_of_file(file).find("{\"loss\":null,\"step\":5}\n"), std::string::npos);
-  std::ofstream(file) << "{\"step\":1}\nhello\n";
-  EXPECT_ERROR(train::MetricsLog(file, 1), "line 2");
+  log.sync();
+}
+
+/// A checkpoint's steps are on the disk before it is; what a crash leaves of later lines may be
+/// anything.
+TEST(MetricsLog, WhatACrashLeftBehindTheCheckpointIsDropped) {
+  const test::TempDirectory folder;
+  const auto file = folder.path() / "metrics.jsonl";
+  const std::string whole = "{\"step\":1}\n{\"step\":2}\n";
+  std::ofstream(file) << whole << "{\"st\n" << std::string(40, '\0') << "\n{\"step\":4}\n";
+  const train::MetricsLog log(file, 2);
+  EXPECT_EQ(text_of_file(file), whole);
+  std::ofstream(file) << "{\"step\":1}\nhello\n{\"step\":2}\n";
+  EXPECT_ERROR(train::MetricsLog(file, 2), "metrics.jsonl", "line 2");
+  EXPECT_ERROR(train::MetricsLog(folder.path() / "none" / "metrics.jsonl", 0), "none");
 }
 
 TEST(RunConfig, GoesThroughAFileAndNamesWhatDiffers) {

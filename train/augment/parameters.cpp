@@ -72,9 +72,10 @@ Box random_box(const CropRecipe& recipe, Extent picture, const CropKey& key) {
   return box;
 }
 
-/// What the whole picture is resized to, so that its short side is that of `size`.
-Extent resized_by_short_side(Extent picture, Extent size) {
-  const index_t wanted = std::min(size.height, size.width);
+/// What the whole picture is resized to, so that its short side is that of `size` / `crop_pct`.
+Extent resized_by_short_side(Extent picture, Extent size, double crop_pct) {
+  const index_t wanted =
+      rounded(static_cast<double>(std::min(size.height, size.width)) / crop_pct);
   const index_t shortest = std::min(picture.height, picture.width);
   const auto scaled = [&](index_t side) {
     if (side == shortest) return wanted;
@@ -91,7 +92,9 @@ void place_box(const CropRecipe& recipe, Extent picture, const CropKey& key,
   Box box{0, 0, picture.height, picture.width};
   Extent resized = recipe.size;
   if (recipe.box == BoxKind::random) box = random_box(recipe, picture, key);
-  if (recipe.box == BoxKind::short_side) resized = resized_by_short_side(picture, recipe.size);
+  if (recipe.box == BoxKind::short_side) {
+    resized = resized_by_short_side(picture, recipe.size, recipe.crop_pct);
+  }
   const auto narrow = [](index_t value) { return static_cast<std::int32_t>(value); };
   crop.image_width = narrow(picture.width);
   crop.top = narrow(box.top);

@@ -37,9 +37,10 @@ CropRecipe supervised_recipe(Extent size, double flip) {
   return recipe;
 }
 
-CropRecipe evaluation_recipe(Extent size) {
+CropRecipe evaluation_recipe(Extent size, double crop_pct) {
   CropRecipe recipe;
   recipe.size = size;
+  recipe.crop_pct = crop_pct;
   recipe.box = size.height == size.width ? BoxKind::short_side : BoxKind::whole;
   return recipe;
 }
@@ -52,7 +53,7 @@ index_t least_short_side(const std::vector<CropRecipe>& recipes) {
     if (recipe.box == BoxKind::random) {
       least = std::max(least, longest / std::sqrt(recipe.scale_least));
     } else {
-      least = std::max(least, recipe.box == BoxKind::whole ? longest : shortest);
+      least = std::max(least, recipe.box == BoxKind::whole ? longest : shortest / recipe.crop_pct);
     }
   }
   return static_cast<index_t>(std::ceil(least));

@@ -23,6 +23,7 @@ enum class BoxKind {
 struct CropRecipe {
   Extent size;
   BoxKind box = BoxKind::whole;
+  double crop_pct = 1.;  ///< of short_side: the share of the resized short side that is kept
   double scale_least = 1., scale_most = 1.;
   double ratio_least = 3. / 4., ratio_most = 4. / 3.;
   double flip = 0.;
@@ -47,9 +48,9 @@ std::vector<CropRecipe> dino_recipe(const DinoCrops& crops = {});
 /// depends on all that the camera saw.
 CropRecipe supervised_recipe(Extent size, double flip = .5);
 /// The same without chance, for validation: what explain::InputGeometry does by default with a
-/// model of that input size. A square is the centre of the resized picture; any other size takes
-/// the whole of it.
-CropRecipe evaluation_recipe(Extent size);
+/// model of that input size and crop_pct. A square is the centre of the resized picture; any other
+/// size takes the whole of it.
+CropRecipe evaluation_recipe(Extent size, double crop_pct = 1.);
 
 /// The short side of a decoded picture below which the smallest box of some crop, at the mean
 /// aspect, would have to be enlarged: what a scaled decoder may reduce to.

@@ -8,8 +8,8 @@
 #include "engine/host_memory.h"
 #include "engine/ledger.h"
 #include "kernels/error.h"
-#include "kernels/random.h"
 #include "model/backward.h"
+#include "model/initial_values.h"
 #include "train/data/staging.h"
 
 namespace vitsnna::train {
@@ -147,22 +147,17 @@ std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& conf
   const model::ParameterTable table = head_table(config);
   for (const model::ParameterTable::Entry& entry : table.entries()) {
     std::vector<float> values(static_cast<std::size_t>(entry.elements), 0.f);
-    kernels::GaussianNoise noise;
-    noise.seed = seed;
-    noise.image_id = position++;
-    noise.stream = kernels::RandomStream::initialisation;
     if (entry.name == "last_layer.weight_g") {
       values.assign(values.size(), 1.f);
+    } else if (entry.name == "last_layer.weight_v") {
+      // Only the direction of its rows reaches the logits, but their length divides their gradient
+      // while AdamW moves every number by as much: it sets how fast the directions turn.
+      const float bound = 1.f / std::sqrt(static_cast<float>(config.bottleneck));
+      model::fill_uniform(values, bound, seed, position);
     } else if (!entry.name.ends_with(".bias")) {
-      // Rows of weight_v are normalised, so only their direction matters.
-      noise.sigma = .02f;
-      for (std::size_t i = 0; i < values.size(); i += 4) {
-        const auto normals = kernels::gaussian_block(noise, 0, static_cast<std::uint32_t>(i / 4));
-        for (std::size_t lane = 0; lane < 4 && i + lane < values.size(); ++lane) {
-          values[i + lane] = noise.sigma * normals[lane];
-        }
-      }
+      model::fill_normal(values, .02f, seed, position);
     }
+    ++position;
     tensors.emplace(entry.name, engine::HostTensor::from_floats(entry.shape, values));
   }
   return tensors;

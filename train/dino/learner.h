@@ -73,7 +73,8 @@ struct DinoNetwork {
 };
 
 /// A head's initial weights, drawn from `seed`: normal .02 for the layers, zero biases, unit
-/// lengths and the uniform distribution of an ordinary linear layer for weight_v.
+/// lengths, and for weight_v what an ordinary linear layer is drawn from, uniform within
+/// 1 / sqrt(bottleneck) of 0.
 std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& config,
                                                       std::uint64_t seed);
 

@@ -4,9 +4,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstring>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include "kernels/error.h"
+#include "train/data/staging.h"
 
 namespace vitsnna::train {
 namespace {
@@ -75,14 +79,67 @@ CropBatch crops_of(const CropGroup& group, index_t first, index_t count, index_t
   return crops;
 }
 
-engine::HostTensor download(engine::Queue& queue, const engine::Tensor& tensor) {
-  std::vector<std::int64_t> shape;
-  for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
-  std::vector<float> values(static_cast<std::size_t>(tensor.shape.elements()));
-  queue.download(values.data(), tensor.data, tensor.bytes());
+engine::HostTensor download(engine::Queue& queue, const CropBatch& crops, index_t images) {
+  const std::vector<std::int64_t> shape = {crops.crops * images, 3, crops.height, crops.width};
+  std::vector<float> values(static_cast<std::size_t>(shape[0] * 3 * crops.height * crops.width));
+  queue.download(values.data(), crops.pixels, static_cast<index_t>(values.size()) * 4);
   queue.synchronize();
   return engine::HostTensor::from_floats(shape, values);
 }
+
+engine::HostTensor numbers_tensor(const std::vector<index_t>& numbers) {
+  const auto storage = std::make_shared<const std::vector<index_t>>(numbers);
+  engine::HostTensor tensor;
+  tensor.type = engine::ElementType::i64;
+  tensor.shape = {static_cast<std::int64_t>(storage->size())};
+  tensor.bytes = std::as_bytes(std::span(*storage));
+  tensor.storage = storage;
+  return tensor;
+}
+
+std::string part_name(index_t part, const char* what) {
+  return fmt::format("part-{}/{}", part, what);
+}
+
+const engine::HostTensor& tensor_of(const Tensors& tensors, const std::string& name,
+                                    const std::vector<std::int64_t>& shape,
+                                    const std::string& where) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) throw Error(fmt::format("{}: no tensor {}", where, name));
+  if (found->second.shape != shape) {
+    throw Error(fmt::format("{}: tensor {} is {}, ({}) wanted", where, name,
+                            found->second.shape_text(), fmt::join(shape, ", ")));
+  }
+  return found->second;
+}
+
+/// How often each tensor has moved. A step counts its moves before anyone knows whether its numbers
+/// are finite.
+class MoveCounts {
+ public:
+  MoveCounts(engine::Queue& queue, const DinoLearner& learner)
+      : backbone_(read(queue, learner.backbone_state())),
+        head_(read(queue, learner.head_state())) {}
+
+  void put_back(engine::Queue& queue, const DinoLearner& learner) const {
+    queue.upload(learner.backbone_state().moves(), backbone_.data(), bytes(backbone_));
+    queue.upload(learner.head_state().moves(), head_.data(), bytes(head_));
+    queue.synchronize();
+  }
+
+ private:
+  static index_t bytes(const std::vector<float>& counts) {
+    return static_cast<index_t>(counts.size()) * 4;
+  }
+  static std::vector<float> read(engine::Queue& queue, const OptimizerState& state) {
+    std::vector<float> counts(static_cast<std::size_t>(state.segments()));
+    queue.download(counts.data(), state.moves(), bytes(counts));
+    queue.synchronize();
+    return counts;
+  }
+
+  std::vector<float> backbone_, head_;
+};
 
 }  // namespace
 
@@ -138,6 +195,7 @@ Pretraining::Pretraining(engine::Queue& queue, Communicator& communicator,
                          const PretrainOptions& options, const model::Checkpoint& backbone,
                          const Dataset& dataset, ImageReader reader)
     : queue_(queue),
+      communicator_(communicator),
       options_(options),
       model_(without_tensors(without_head(backbone))),
       learner_(queue, model_.config, model_.metadata, head_of(options, model_.config),
@@ -156,22 +214,90 @@ Pretraining::Pretraining(engine::Queue& queue, Communicator& communicator,
   }
 }
 
-DinoReport Pretraining::step(bool stop) {
-  learner_.begin(schedules_.at(done_));
-  for (index_t part = 0; part < options_.accumulate; ++part) {
-    const Batch batch = loader_.next();
-    const index_t images = batch.size(), locals = options_.crops.locals;
-    const CropBatch global = crops_of(batch.groups.front(), 0, 2, images);
-    CropBatch local;
-    if (locals > 0) {  // crops of one size are one group
-      const index_t first = batch.groups.size() == 1 ? 2 : 0;
-      local = crops_of(batch.groups.back(), first, locals, images);
-    }
-    learner_.add(images, global, local, options_.batch, batch.indices);
-    last_groups_ = batch.groups;
+index_t Pretraining::images_of_a_part() const {
+  return options_.batch / (communicator_.size() * options_.accumulate);
+}
+
+Pretraining::Part Pretraining::next_part() {
+  const Batch batch = loader_.next();
+  const index_t images = batch.size(), locals = options_.crops.locals;
+  Part part{batch.indices, crops_of(batch.groups.front(), 0, 2, images), {}};
+  if (locals > 0) {  // crops of one size are one group
+    const index_t first = batch.groups.size() == 1 ? 2 : 0;
+    part.local = crops_of(batch.groups.back(), first, locals, images);
   }
-  const DinoReport report = learner_.finish(options_.batch, stop);
-  if (report.finite) ++done_;
+  return part;
+}
+
+DinoReport Pretraining::take_step(const std::function<Part(index_t part)>& part_of,
+                                  const std::function<bool()>& stop) {
+  const MoveCounts before(queue_, learner_);
+  learner_.begin(schedules_.at(done_));
+  for (index_t k = 0; k < options_.accumulate; ++k) {
+    const Part part = part_of(k);
+    learner_.add(static_cast<index_t>(part.images.size()), part.global, part.local, options_.batch,
+                 part.images);
+  }
+  if (stop) queue_.synchronize();  // a wish that comes while the device computes is heard too
+  const DinoReport report = learner_.finish(options_.batch, stop && stop());
+  if (report.finite) {
+    ++done_;
+  } else {
+    before.put_back(queue_, learner_);
+  }
+  return report;
+}
+
+DinoReport Pretraining::step(const std::function<bool()>& stop) {
+  const DinoReport report = take_step([this](index_t) { return next_part(); }, stop);
+  if (!report.finite) loader_.seek(done_ * options_.accumulate);
+  return report;
+}
+
+Tensors Pretraining::inputs() {
+  Tensors tensors;
+  for (index_t k = 0; k < options_.accumulate; ++k) {
+    const Part part = next_part();
+    const auto images = static_cast<index_t>(part.images.size());
+    tensors.emplace(part_name(k, "images"), numbers_tensor(part.images));
+    tensors.emplace(part_name(k, "global"), download(queue_, part.global, images));
+    if (part.local.crops > 0) {
+      tensors.emplace(part_name(k, "local"), download(queue_, part.local, images));
+    }
+  }
+  loader_.seek(done_ * options_.accumulate);
+  return tensors;
+}
+
+DinoReport Pretraining::replay(const Tensors& inputs, const std::string& where) {
+  const index_t images = images_of_a_part();
+  DeviceMemory memory[2] = {DeviceMemory(queue_.backend()), DeviceMemory(queue_.backend())};
+  const auto crops = [&](const std::string& name, index_t count, Extent size, DeviceMemory& to) {
+    const engine::HostTensor& tensor =
+        tensor_of(inputs, name, {count * images, 3, size.height, size.width}, where);
+    const std::vector<float> values = tensor.to_floats();
+    to.reserve(static_cast<index_t>(values.size()) * 4);
+    queue_.upload(to.data(), values.data(), static_cast<index_t>(values.size()) * 4);
+    queue_.synchronize();
+    return CropBatch{count, size.height, size.width, reinterpret_cast<const float*>(to.data())};
+  };
+  const auto part_of = [&](index_t k) {
+    const engine::HostTensor& numbers = tensor_of(inputs, part_name(k, "images"), {images}, where);
+    if (numbers.type != engine::ElementType::i64) {
+      throw Error(fmt::format("{}: tensor {}: no whole numbers", where, part_name(k, "images")));
+    }
+    Part part;
+    part.images.resize(static_cast<std::size_t>(images));
+    std::memcpy(part.images.data(), numbers.bytes.data(), numbers.bytes.size());
+    part.global = crops(part_name(k, "global"), 2, options_.crops.global, memory[0]);
+    if (options_.crops.locals > 0) {
+      part.local = crops(part_name(k, "local"), options_.crops.locals, options_.crops.local,
+                         memory[1]);
+    }
+    return part;
+  };
+  const DinoReport report = take_step(part_of, {});
+  loader_.seek(done_ * options_.accumulate);
   return report;
 }
 
@@ -201,14 +327,6 @@ model::Checkpoint Pretraining::teacher() const {
   model::Checkpoint result = model_;
   result.tensors = train::download(queue_, learner_.teacher().backbone.parameters());
   return result;
-}
-
-Tensors Pretraining::last_inputs() const {
-  Tensors tensors;
-  for (std::size_t k = 0; k < last_groups_.size(); ++k) {
-    tensors.emplace(k == 0 ? "global" : "local", download(queue_, last_groups_[k].pixels));
-  }
-  return tensors;
 }
 
 }  // namespace vitsnna::train

@@ -75,12 +75,21 @@ class Pretraining {
   index_t steps() const { return schedules_.steps(); }
   index_t steps_per_epoch() const { return schedules_.steps_per_epoch(); }
   index_t done() const { return done_; }
+  const PretrainOptions& options() const { return options_; }
   /// Of the step that step() takes next.
   DinoStep schedule() const { return schedules_.at(done_); }
 
-  /// One step. A report that is not finite has moved nothing: the run ends there, and last_inputs()
-  /// says on what. `stop` asks all ranks to stop.
-  DinoReport step(bool stop = false);
+  /// One step. A report that is not finite has left state() as it was and ends the run; inputs() then
+  /// are those of the step. `stop` is asked when the step has been computed; where it says so on some rank, the
+  /// report says it on all.
+  DinoReport step(const std::function<bool()>& stop = {});
+
+  /// This rank's share of what step() takes next: for each part P the numbers of its images,
+  /// part-P/images, and their normalised crops, part-P/global (2 images, 3, H, W) and part-P/local.
+  Tensors inputs();
+  /// A step on inputs() of this state instead of the data's. Throws Error naming `where` and the
+  /// tensor that does not fit.
+  DinoReport replay(const Tensors& inputs, const std::string& where);
 
   /// Everything that a run needs to go on from here bit for bit.
   RunState state() const;
@@ -91,19 +100,27 @@ class Pretraining {
   const model::Vit& teacher_backbone() const { return learner_.teacher().backbone; }
   /// The teacher as a model without a head, under the names that timm and `vitsnna` read.
   model::Checkpoint teacher() const;
-  /// The normalised crops of the last part: global (2 images, 3, H, W) and local.
-  Tensors last_inputs() const;
   LoaderStatistics data() const { return loader_.statistics(); }
 
  private:
+  /// What one part of a step is computed from, on the device.
+  struct Part {
+    std::vector<index_t> images;
+    CropBatch global, local;
+  };
+  Part next_part();
+  DinoReport take_step(const std::function<Part(index_t part)>& part_of,
+                       const std::function<bool()>& stop);
+  index_t images_of_a_part() const;
+
   engine::Queue& queue_;
+  Communicator& communicator_;
   PretrainOptions options_;
   model::Checkpoint model_;  ///< the backbone, without tensors
   DinoLearner learner_;
   Loader loader_;
   DinoSchedules schedules_;
   index_t done_ = 0;
-  std::vector<CropGroup> last_groups_;
 };
 
 }  // namespace vitsnna::train

@@ -66,7 +66,7 @@ class FeaturePass {
 LoaderOptions loader_options(const FeatureOptions& options, const Communicator& communicator,
                              const model::ModelMetadata& metadata) {
   LoaderOptions loader;
-  loader.crops = {evaluation_recipe(options.size)};
+  loader.crops = {evaluation_recipe(options.size, options.crop_pct)};
   loader.batch = options.batch;
   loader.rank = communicator.rank();
   loader.ranks = communicator.size();
@@ -117,6 +117,7 @@ ImageFeatures cls_features(engine::Queue& queue, Communicator& communicator, con
       rows;  // an unreadable image's place is taken by its neighbour, which then comes twice
   FeaturePass::Rows found;
   for (index_t step = 0; step < loader.steps_per_epoch(); ++step) {
+    if (options.stop && any_rank(communicator, options.stop())) throw Stopped();
     const Batch batch = loader.next();
     if (batch.size() == 0) continue;
     pass.run(batch.groups.front().pixels.f32(), batch.size(), found);

@@ -2,6 +2,7 @@
 // that a linear head is trained on. SPEC sections 1, 4 and 5.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,13 +15,21 @@
 namespace vitsnna::train {
 
 struct FeatureOptions {
-  engine::Extent size;  ///< evaluation_recipe(); multiples of the patch size
+  engine::Extent size;   ///< evaluation_recipe(); multiples of the patch size
+  double crop_pct = 1.;  ///< of a square size
   index_t batch = 16;   ///< images of a pass: memory follows it, no bit of the result does
   int decode_threads = 2;
   double max_bad = .01;  ///< of the set's images; more that are unreadable are an Error
   std::function<void(const std::string&)> report_bad;
   /// Called after each pass with the images done so far, of all there are.
   std::function<void(index_t done, index_t all)> progress;
+  /// Asked before each pass; where it says so on some rank, all of them throw Stopped.
+  std::function<bool()> stop;
+};
+
+/// No failure: what was asked to stop has stopped.
+struct Stopped : std::exception {
+  const char* what() const noexcept override { return "stopped on request"; }
 };
 
 /// Rows are the readable images, in the order of the set.

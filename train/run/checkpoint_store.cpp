@@ -55,12 +55,21 @@ std::vector<std::filesystem::path> CheckpointStore::files() const {
   return files;
 }
 
-void CheckpointStore::save(const RunState& state) {
+void CheckpointStore::write(const std::filesystem::path& file, const RunState& state) {
   std::map<std::string, std::string> metadata = state.metadata;
   metadata["run_format"] = kFormat;
   metadata["steps"] = std::to_string(state.steps);
-  engine::write_safetensors(file_of(state.steps), state.tensors, metadata);
-  const std::vector<std::filesystem::path> all = files();
+  engine::write_safetensors(file, state.tensors, metadata);
+}
+
+void CheckpointStore::save(const RunState& state) {
+  write(file_of(state.steps), state);
+  std::vector<std::filesystem::path> all = files();
+  // A later one is of a run that has come back to an earlier step, or damaged: no reason to lose
+  // what has just been written.
+  std::erase_if(all, [&](const std::filesystem::path& file) {
+    return steps_in(file.filename().string()) > state.steps;
+  });
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {
     std::error_code ignored;  // one that cannot be removed costs space, not the run
     std::filesystem::remove(all[i], ignored);
@@ -110,7 +119,10 @@ std::optional<RunState> CheckpointStore::newest(std::vector<std::string>& proble
       problems.emplace_back(error.what());
     }
   }
-  return std::nullopt;
+  if (all.empty()) return std::nullopt;
+  std::string said;
+  for (const std::string& problem : problems) said += (said.empty() ? "" : "; ") + problem;
+  throw Error(folder_.string() + ": no checkpoint can be read, one wanted to go on from: " + said);
 }
 
 }  // namespace vitsnna::train

@@ -30,13 +30,16 @@ class CheckpointStore {
   CheckpointStore(std::filesystem::path folder, index_t keep);
 
   /// Writes the state all or nothing, flushed to the disk, then removes what is older than the
-  /// newest `keep`. Throws Error naming the file; earlier checkpoints are then as they were.
+  /// newest `keep` of this step and earlier ones. Throws Error naming the file; earlier checkpoints are then as they were.
   void save(const RunState& state);
 
-  /// The newest checkpoint that can be read whole, or none. What had to be passed over, with the
-  /// reason, is added to `problems`.
+  /// The newest checkpoint that can be read whole; none where there is no checkpoint. What had to be
+  /// passed over, with the reason, is added to `problems`. Throws Error naming them where none of
+  /// those that are there can be read: a run that began anew would overwrite them.
   std::optional<RunState> newest(std::vector<std::string>& problems) const;
 
+  /// Writes one anywhere, all or nothing. Throws Error naming the file.
+  static void write(const std::filesystem::path& file, const RunState& state);
   /// Reads one. Throws Error naming the file and what is wrong.
   static RunState read(const std::filesystem::path& file);
 

@@ -37,6 +37,12 @@ bool read_value(const json& value, OptionValue& option) {
 
 std::string text_of(const OptionValue& value) { return json_of(value).dump(); }
 
+std::string text_of(const RunConfig& config) {
+  std::string text;
+  for (const auto& [name, value] : config) text += name + "=" + text_of(value) + "\n";
+  return text;
+}
+
 void write_run_config(const std::filesystem::path& file, const RunConfig& config) {
   json object = json::object();
   for (const auto& [name, value] : config) object[name] = json_of(value);

@@ -16,6 +16,8 @@ using RunConfig = std::map<std::string, OptionValue>;
 
 /// As in JSON: true, 12, 0.5, "text".
 std::string text_of(const OptionValue& value);
+/// A line an option: what ranks compare.
+std::string text_of(const RunConfig& config);
 
 /// Writes all or nothing; numbers so that reading them gives the same bits.
 void write_run_config(const std::filesystem::path& file, const RunConfig& config);

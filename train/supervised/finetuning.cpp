@@ -3,11 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/error.h"
-#include "kernels/random.h"
-#include "train/evaluation/features.h"
+#include "model/initial_values.h"
 #include "train/supervised/head_learner.h"
 #include "train/supervised/model_learner.h"
 
@@ -20,17 +20,8 @@ constexpr const char* kLossSum = "epoch_loss_sum";
 void draw_head(model::Checkpoint& model, std::uint64_t seed) {
   const index_t width = model.config.head_blocks * model.config.embed_dim;
   std::vector<float> weight(static_cast<std::size_t>(model.config.num_classes * width));
-  kernels::GaussianNoise noise;
-  noise.seed = seed;
-  noise.image_id = 1u << 17;  // past the tensors of a backbone and of DINO's head
-  noise.stream = kernels::RandomStream::initialisation;
-  noise.sigma = .01f;
-  for (std::size_t i = 0; i < weight.size(); i += 4) {
-    const auto normals = kernels::gaussian_block(noise, 0, static_cast<std::uint32_t>(i / 4));
-    for (std::size_t lane = 0; lane < 4 && i + lane < weight.size(); ++lane) {
-      weight[i + lane] = noise.sigma * normals[lane];
-    }
-  }
+  // 2^17: past the tensors of a backbone and of DINO's head.
+  model::fill_normal(weight, .01f, seed, 1u << 17);
   model.tensors["head.weight"] =
       engine::HostTensor::from_floats({model.config.num_classes, width}, weight);
   model.tensors["head.bias"] = engine::HostTensor::from_floats(
@@ -38,22 +29,24 @@ void draw_head(model::Checkpoint& model, std::uint64_t seed) {
       std::vector<float>(static_cast<std::size_t>(model.config.num_classes), 0.f));
 }
 
+/// Whether the model has a head for the set's labels.
+bool has_own_head(const model::Checkpoint& model, const Dataset& set) {
+  return model.config.num_classes == set.label_count() &&
+         model.metadata.activation == model::Activation::sigmoid &&
+         model.metadata.labels == set.label_names;
+}
+
 /// The model with a head for the set's labels; whether that head is new.
 bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const Dataset& train) {
-  const auto labels = train.label_count();
-  const bool fits = model.config.num_classes == labels &&
-                    model.config.head_blocks == options.head_blocks &&
-                    model.metadata.activation == model::Activation::sigmoid &&
-                    model.metadata.labels == train.label_names;
-  model.config.num_classes = labels;
+  const bool fits =
+      has_own_head(model, train) && model.config.head_blocks == options.head_blocks;
+  model.config.num_classes = train.label_count();
   model.config.head_blocks = options.head_blocks;
   model.metadata.labels = train.label_names;
   model.metadata.activation = model::Activation::sigmoid;
   model.metadata.thresholds.clear();
-  if (model.config.trained_grid_height == model.config.trained_grid_width) {
-    model.metadata.input_size = {options.size.height, options.size.width};
-    model.metadata.crop_pct.reset();
-  }
+  model.metadata.input_size = {options.size.height, options.size.width};
+  model.metadata.crop_pct.reset();
   if (!fits) draw_head(model, options.seed);
   return !fits;
 }
@@ -86,6 +79,16 @@ void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
     throw Error(fmt::format("--blocks: {} of a model of {} blocks, 1 to {} wanted",
                             options.head_blocks, model.config.depth, model.config.depth));
   }
+  const index_t patch = model.config.patch_size;
+  const engine::Extent size = options.size;
+  if (size.height % patch != 0 || size.width % patch != 0) {
+    throw Error(fmt::format("--size: {}x{}, multiples of the model's patch size {} wanted",
+                            size.height, size.width, patch));
+  }
+  if (train.size() < options.batch) {
+    throw Error(fmt::format("--batch: {} images of a set of {}, at most all of them wanted",
+                            options.batch, train.size()));
+  }
   if (options.standardise && options.whole_model) {
     throw Error("--standardise: features change when the whole model learns, one of them wanted");
   }
@@ -100,11 +103,7 @@ std::unique_ptr<SupervisedLearner> head_learner(engine::Queue& queue, Communicat
                                                 const model::Checkpoint& model,
                                                 const Dataset& train, const Dataset& validation,
                                                 const ImageReader& reader) {
-  FeatureOptions how;
-  how.size = options.size;
-  how.decode_threads = options.decode_threads;
-  how.max_bad = options.max_bad;
-  how.report_bad = options.report_bad;
+  const FeatureOptions how = feature_options(options);
   const model::Vit vit(queue, model.config, model.metadata, model.tensors, options.precision,
                        {.backward = false});
   ImageFeatures learnt_from = cls_features(queue, communicator, vit, train, reader, how);
@@ -113,9 +112,17 @@ std::unique_ptr<SupervisedLearner> head_learner(engine::Queue& queue, Communicat
                                        std::move(validated_on), options);
 }
 
+/// The head of the paper reads the last four blocks. SPEC section 1.
+constexpr index_t kPaperBlocks = 4;
+
 double softplus(double x) { return std::max(x, 0.) + std::log1p(std::exp(-std::abs(x))); }
 
 }  // namespace
+
+index_t default_head_blocks(const model::Checkpoint& model, const Dataset& set) {
+  return has_own_head(model, set) ? model.config.head_blocks
+                                  : std::min(kPaperBlocks, model.config.depth);
+}
 
 Validation validation_of(index_t labels, const SupervisedLearner::Answers& answers) {
   Validation result;

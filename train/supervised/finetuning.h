@@ -28,12 +28,17 @@ struct Validation {
 };
 Validation validation_of(index_t labels, const SupervisedLearner::Answers& answers);
 
+/// Last blocks for the head to read where nobody says how many: as many as the model's own where
+/// that has the set's labels, else the paper's four, or all of a smaller model.
+index_t default_head_blocks(const model::Checkpoint& model, const Dataset& set);
+
 class Finetuning {
  public:
   /// Starts from the model's backbone, and from its head where that has the set's labels and reads
   /// as many blocks; else from a new one: normal .01 and zero biases. With a frozen backbone the
-  /// features of both sets are computed here. What is passed by reference outlives the run. Throws
-  /// Error naming the option or the set that does not fit.
+  /// features of both sets are computed here, after all checks. What is passed by reference outlives
+  /// the run. Throws Error naming the option or the set that does not fit, Stopped where
+  /// FinetuneOptions::stop says so.
   Finetuning(engine::Queue& queue, Communicator& communicator, const FinetuneOptions& options,
              const model::Checkpoint& model, const Dataset& train, const Dataset& validation,
              const ImageReader& reader);
@@ -50,13 +55,14 @@ class Finetuning {
   SupervisedReport step();
   /// Mean loss of this epoch's steps so far.
   double epoch_loss() const;
+  /// Throws Stopped where FinetuneOptions::stop says so; the run is then as before.
   Validation validate();
 
   RunState state() const;
   void restore(const RunState& state, const std::string& where);
 
   /// As learnt so far: the set's labels, sigmoid, these thresholds (empty: .5), and the size as the
-  /// input's where positions were trained on a square.
+  /// input's.
   model::Checkpoint model(const std::vector<float>& thresholds) const;
 
  private:

@@ -7,7 +7,6 @@
 #include "kernels/error.h"
 #include "model/backward.h"
 #include "train/augment/mirrored_labels.h"
-#include "train/evaluation/features.h"
 #include "train/supervised/rules.h"
 
 namespace vitsnna::train {
@@ -106,12 +105,8 @@ SupervisedReport ModelLearner::step(const SupervisedStep& settings) {
 }
 
 SupervisedLearner::Answers ModelLearner::validate() {
-  FeatureOptions options;
-  options.size = options_.size;
-  options.decode_threads = options_.decode_threads;
-  options.max_bad = options_.max_bad;
-  options.report_bad = options_.report_bad;
-  ImageFeatures found = cls_features(queue_, communicator_, vit_, validation_, reader_, options);
+  ImageFeatures found = cls_features(queue_, communicator_, vit_, validation_, reader_,
+                                     feature_options(options_));
   return {found.items, std::move(found.logits), std::move(found.targets)};
 }
 

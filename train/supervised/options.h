@@ -9,6 +9,7 @@
 
 #include "engine/images/image.h"
 #include "train/data/image_cache.h"
+#include "train/evaluation/features.h"
 
 namespace vitsnna::train {
 
@@ -18,7 +19,7 @@ enum class Optimizer : std::uint8_t { sgd, adamw };
 
 struct FinetuneOptions {
   bool whole_model = false;  ///< false: the backbone stands still, its features are computed once
-  index_t head_blocks = 1;   ///< last blocks whose CLS the head reads
+  index_t head_blocks = 4;   ///< last blocks whose CLS the head reads: default_head_blocks()
   engine::Extent size{360, 640};  ///< of images: evaluation_recipe()
   bool standardise = false;       ///< of a frozen backbone: features to mean 0 and deviation 1
   index_t epochs = 100;
@@ -41,6 +42,12 @@ struct FinetuneOptions {
   CacheKind cache = CacheKind::none;
   std::filesystem::path cache_folder;
   std::function<void(const std::string&)> report_bad;
+  /// Of passes over a set for its features or for validation: FeatureOptions.
+  std::function<void(index_t done, index_t all)> progress;
+  std::function<bool()> stop;
 };
+
+/// How a set is passed over with these options.
+FeatureOptions feature_options(const FinetuneOptions& options);
 
 }  // namespace vitsnna::train
