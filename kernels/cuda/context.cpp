@@ -1,6 +1,7 @@
 // A queue's stream and context on one GPU.
 #include "kernels/cuda/context.h"
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -15,7 +16,7 @@ namespace {
 /// The device that open queues share.
 struct ActiveDevice {
   std::mutex mutex;
-  int index = 0;
+  std::atomic<int> index = 0;
   int open_queues = 0;
 };
 
@@ -42,12 +43,11 @@ void leave() noexcept {
 }  // namespace
 
 void bind_device() {
-  int index = 0;
-  {
-    const std::lock_guard lock(active().mutex);
-    index = active().index;
-  }
+  thread_local int bound = -1;
+  const int index = active().index;
+  if (bound == index) return;
   check(cudaSetDevice(index), "choosing the GPU");
+  bound = index;
 }
 
 Context& context_of(const Queue& queue) {

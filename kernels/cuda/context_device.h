@@ -20,7 +20,8 @@ struct Context {
 /// The queue's context; an Error where the queue was not opened.
 Context& context_of(const Queue& queue);
 
-/// Makes the device of the open queues the calling thread's: before any call that has no stream.
+/// Makes the device of the open queues the calling thread's. Memory and copies do so: a thread that
+/// did not open a queue may launch on it what it has allocated or copied for.
 void bind_device();
 
 }  // namespace vitsnna::kernels::cuda

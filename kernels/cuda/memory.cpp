@@ -22,6 +22,7 @@ cudaStream_t stream_of(const Queue& queue) { return static_cast<cudaStream_t>(qu
 void copy(Queue& queue, void* destination, const void* source, index_t bytes, cudaMemcpyKind kind,
           const char* what) {
   if (bytes <= 0) return;
+  bind_device();
   check(
       cudaMemcpyAsync(destination, source, static_cast<std::size_t>(bytes), kind, stream_of(queue)),
       what);
@@ -88,6 +89,7 @@ void copy_to_host(Queue& queue, void* host, const void* device, index_t bytes) {
 
 void fill_zero(Queue& queue, void* device, index_t bytes) {
   if (bytes <= 0) return;
+  bind_device();
   check(cudaMemsetAsync(device, 0, static_cast<std::size_t>(bytes), stream_of(queue)),
         "clearing GPU memory");
 }
