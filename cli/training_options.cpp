@@ -43,11 +43,12 @@ void OptionGroup::size(const char* name, std::string& value, const char* help) {
 }
 
 void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
-  choices(app.add_option("--cache", arguments.cache, "Where decoded images are kept")
-              ->capture_default_str()
-              ->group(group),
-          {"none", "ram", "disk"});
-  app.add_option("--cache-folder", arguments.cache_folder, "Of --cache disk")
+  choices(
+      app.add_option("--cache", arguments.cache, "Where decoded images are kept for the next epoch")
+          ->capture_default_str()
+          ->group(group),
+      {"none", "ram", "disk"});
+  app.add_option("--cache-folder", arguments.cache_folder, "Where --cache disk keeps them")
       ->type_name("DIR")
       ->group(group);
   whole_between(app.add_option("--decode-threads", arguments.decode_threads, "That read images")
@@ -55,12 +56,12 @@ void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
                     ->group(group)
                     ->capture_default_str(),
                 1, 256);
-  finite_between(
-      app.add_option("--max-bad", arguments.max_bad, "Share of the images that may be unreadable")
-          ->type_name("X")
-          ->group(group)
-          ->capture_default_str(),
-      0, 1);
+  finite_between(app.add_option("--max-bad", arguments.max_bad,
+                                "Share of the images that may be unreadable (.01: 1%)")
+                     ->type_name("X")
+                     ->group(group)
+                     ->capture_default_str(),
+                 0, 1);
 }
 
 void refuse_idle(const CLI::App& app, const std::vector<const char*>& options,

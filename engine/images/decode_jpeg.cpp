@@ -111,9 +111,10 @@ int orientation_of(const jpeg_decompress_struct& info) {
   return 1;
 }
 
-/// In how many eighths of its sides a picture is decoded. Seven are left out: they take more than
-/// twice the time of all eight, whose transform libjpeg-turbo vectorises, for a quarter less
-/// pixels.
+/// In how many eighths of its sides a picture is decoded. libjpeg-turbo vectorises 8, 4, 2 and 1: a
+/// frame of 1280x720 takes 1.9 ms whole, 2.8 in five eighths and 3.4 in six (one core), but ten
+/// crops of the smaller one then take 8 to 10 ms less. Seven take 4.7 ms for a quarter less pixels
+/// and are left out.
 unsigned eighths(const jpeg_decompress_struct& info, index_t least_short_side) {
   const index_t short_side = std::min(info.image_height, info.image_width);
   if (least_short_side < 1) return 8;

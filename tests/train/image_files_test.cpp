@@ -109,23 +109,17 @@ TEST_F(ImageFiles, HeadersThatAreCutGiveNoOtherSize) {
   const std::string path = (directory_ / "cut").string();
   for (const auto& [whole, extent] : files) {
     const auto of = [&, &whole = whole] { return testing::PrintToString(whole.substr(0, 16)); };
-    const std::size_t header = std::min<std::size_t>(whole.size(), 300);
-    for (std::size_t kept = 0; kept < header; ++kept) {
-      test::write_bytes(path, whole.substr(0, kept));
+    test::write_bytes(path, whole);
+    EXPECT_EQ(engine::image_extent(path), extent) << of();
+    for (std::size_t kept = whole.size(); kept-- > 0;) {
+      // Behind the headers are pixels, and behind those a chunk in some files.
+      if (kept > 300 && kept + 60 < whole.size()) continue;
+      std::filesystem::resize_file(path, kept);
       try {
         EXPECT_EQ(engine::image_extent(path), extent) << of() << ": " << kept;
       } catch (const Error&) {
       }
     }
-    for (std::size_t cut = 1; cut < 60; ++cut) {  // through a chunk behind the pixels
-      test::write_bytes(path, whole.substr(0, whole.size() - cut));
-      try {
-        EXPECT_EQ(engine::image_extent(path), extent) << of() << ": less " << cut;
-      } catch (const Error&) {
-      }
-    }
-    test::write_bytes(path, whole);
-    EXPECT_EQ(engine::image_extent(path), extent) << of();
   }
 }
 

@@ -270,6 +270,52 @@ TEST_F(Sources, FaultsOfATableNameTheLine) {
   refused("path,left\ngone.jpg,1\n", "2", "gone.jpg");
 }
 
+/// Bytes that change, vanish or come twice: a set or an Error, never another end.
+TEST_F(Sources, DamageIsAnErrorOrASet) {
+  for (const char* name : {"data/x.jpg", "data/y.jpg", "val/x.jpg", "val/y.jpg"}) put(name);
+  const std::string oia =
+      R"({"images":[{"file_name":"x.jpg","id":5},{"file_name":"y.jpg","id":7}],)"
+      R"("annotations":[{"id":7,"category":[1,1,1,1,1]},)"
+      R"({"id":5,"category":[1,0,1,0]}]})";
+  const std::string snna = R"({"x.jpg":[0,1,0,0],"y.jpg":[1,0,0,1]})";
+  const std::string table = "path,left,\"a \"\"b\"\"\"\ndata/x.jpg,1,0.25\n\"data/y.jpg\",0,1e-3\n";
+  struct Layout {
+    const char *file, *what;
+    const std::string& content;
+  };
+  std::uint32_t state = 7;
+  const auto random = [&](std::size_t below) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % below;
+  };
+  const std::string bytes = "\xff\"\\[]{},:-0159e.nt\n/" + std::string(1, '\0');
+  for (const Layout& layout : {Layout{kOia, "bdd-oia:", oia}, Layout{"val.json", "snna:", snna},
+                               Layout{"set.csv", "csv:", table}}) {
+    const std::string path = layout.file == std::string("set.csv") ? "/set.csv" : "";
+    int sets = 0;
+    for (int round = 0; round < 150; ++round) {
+      std::string content = layout.content;
+      for (std::size_t change = 0; change < random(3); ++change) {
+        const std::size_t at = random(content.size());
+        const std::size_t kind = random(3);
+        if (kind == 0) content[at] = bytes[random(bytes.size())];
+        if (kind == 1) content.erase(at, 1 + random(4));
+        if (kind == 2) content.insert(at, content.substr(random(content.size()), 1 + random(9)));
+      }
+      put(layout.file, content);
+      try {
+        const Dataset dataset = open_dataset(layout.what + root() + path);
+        EXPECT_EQ(dataset.labels.size(), dataset.samples.size() * dataset.label_names.size());
+        ++sets;
+      } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+      }
+    }
+    EXPECT_GT(sets, 0);
+    EXPECT_LT(sets, 150);
+  }
+}
+
 TEST(RealSources, BddDriveIsReadWithItsLabels) {
   VITSNNA_SHARED_OR_SKIP(path, "data/bdd_drive");
   const Dataset train = open_dataset(path.string(), "train");
