@@ -63,6 +63,7 @@ void Queue::zero(void* device_memory, index_t bytes) {
 
 void Queue::synchronize() {
   if (raw_.ledger && raw_.ledger->planning()) return;
+  const WaitClock::Scope waiting(*wait_clock_);
   backend_->synchronize(raw_);
 }
 

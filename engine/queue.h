@@ -2,9 +2,11 @@
 // thread count, and the ledger that counts or times every op.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "engine/device.h"
+#include "engine/wait_clock.h"
 #include "kernels/backend.h"
 
 namespace vitsnna::engine {
@@ -42,11 +44,14 @@ class Queue {
   void download(void* host, const void* device_memory, index_t bytes);
   void zero(void* device_memory, index_t bytes);
   void synchronize();
+  /// Runs while synchronize() waits; may outlive the queue.
+  std::shared_ptr<const WaitClock> wait_clock() const { return wait_clock_; }
 
  private:
   Device device_;
   const kernels::Backend* backend_ = nullptr;
   kernels::Queue raw_;
+  std::shared_ptr<WaitClock> wait_clock_ = std::make_shared<WaitClock>();
 };
 
 /// Puts a ledger on a queue for a scope.

@@ -4,7 +4,11 @@
 #include <dlfcn.h>
 #include <nccl.h>
 
+#include <chrono>
 #include <cstring>
+#include <future>
+#include <thread>
+#include <utility>
 
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/context_device.h"
@@ -20,6 +24,7 @@ struct Library {
   decltype(&::ncclGetUniqueId) unique_id;
   decltype(&::ncclCommInitRank) init;
   decltype(&::ncclCommDestroy) destroy;
+  decltype(&::ncclCommAbort) abort;
   decltype(&::ncclCommGetAsyncError) async_error;
   decltype(&::ncclAllReduce) all_reduce;
   decltype(&::ncclGetErrorString) error_string;
@@ -42,6 +47,7 @@ Library load() {
   bind(loaded.unique_id, "ncclGetUniqueId");
   bind(loaded.init, "ncclCommInitRank");
   bind(loaded.destroy, "ncclCommDestroy");
+  bind(loaded.abort, "ncclCommAbort");
   bind(loaded.async_error, "ncclCommGetAsyncError");
   bind(loaded.all_reduce, "ncclAllReduce");
   bind(loaded.error_string, "ncclGetErrorString");
@@ -118,6 +124,18 @@ void Nccl::finish_sums(const Queue& queue) {
   check(cudaEventRecord(state_->event, state_->stream), "ordering a sum over GPUs");
   check(cudaStreamWaitEvent(context_of(queue).stream, state_->event, 0),
         "ordering a sum over GPUs");
+}
+
+void Nccl::abort() noexcept {
+  try {
+    // On a thread of its own: a driver that no longer answers must not keep the process.
+    std::packaged_task<void()> task([comm = state_->comm] { (void)nccl().abort(comm); });
+    const std::future<void> done = task.get_future();
+    std::thread(std::move(task)).detach();
+    done.wait_for(std::chrono::seconds(2));
+  } catch (...) {
+    return;  // no thread to be had: the end of the process has to do
+  }
 }
 
 std::string Nccl::problem() const noexcept {

@@ -37,6 +37,10 @@ class Nccl {
   /// What went wrong on its stream since, by any thread; empty where nothing did.
   std::string problem() const noexcept;
 
+  /// By any thread: sums that wait for other ranks stop waiting, and no other is started. Returns
+  /// soon, done or not: what follows is the end of the process.
+  void abort() noexcept;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

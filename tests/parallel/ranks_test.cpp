@@ -80,6 +80,17 @@ TEST(Ranks, OneThatStallsEndsTheJob) {
   expect_ended(outcome, "(noticed by rank 3)");
 }
 
+TEST(Ranks, AnExchangeThatNeverEndsEndsTheJob) {
+  VITSNNA_SKIP_WITHOUT_MPI();
+  expect_ended(ranks(4, "stuck"), " of 4 on ");
+  expect_ended(ranks(4, "stuck"), "in one exchange between ranks for 2 s");
+}
+
+TEST(Ranks, ASumOnADeviceThatNeverEndsEndsTheJob) {
+  VITSNNA_SKIP_WITHOUT_MPI();
+  expect_ended(ranks(4, "hangs"), "waiting for its device for 2 s");
+}
+
 TEST(Ranks, WeightsThatDriftApartEndTheJob) {
   VITSNNA_SKIP_WITHOUT_MPI();
   expect_ended(ranks(4, "drifted"), "digest of the weights: rank 2 has 0badf00d");

@@ -98,6 +98,24 @@ void stop(Communicator& all) {
   for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
+/// Every rank waits for bytes of the next one, and none has them.
+void wait_for_each_other(Communicator& all) {
+  std::byte told[8] = {};
+  all.broadcast(told, (all.rank() + 1) % all.size());
+}
+
+/// A sum of memory whose device never comes to an end, on every rank.
+void sum_on_a_device_that_hangs(Communicator& all) {
+  kernels::Backend table = kernels::cpu_backend();
+  table.synchronize = [](kernels::Queue&) { stall(); };
+  engine::Device device = engine::select_device("cpu");
+  device.backend = &table;
+  engine::Queue queue(device, 1);
+  all.open(queue);
+  float value = 1.f;
+  all.start_sum(queue, &value, 1);
+}
+
 /// Something happens to one rank while the others wait for it.
 void happen(Communicator& all, const std::string& what) {
   all.barrier();
@@ -121,6 +139,8 @@ void run(Communicator& all, const std::string& mode) {
   if (mode == "sums") return sums(all);
   if (mode == "records") return records(all);
   if (mode == "stop") return stop(all);
+  if (mode == "stuck") return wait_for_each_other(all);
+  if (mode == "hangs") return sum_on_a_device_that_hangs(all);
   happen(all, mode);
 }
 
@@ -136,6 +156,7 @@ int main(int argc, char** argv) {
     options.beat_seconds = .1;
     if (mode == "stopped") options.silence_seconds = 2.;
     if (mode == "stalled") options.late_seconds = 2.;
+    if (mode == "stuck" || mode == "hangs") options.stuck_seconds = 2.;
     const auto all = train::connect(options);
     if (mode == "thrown") {
       all->barrier();

@@ -13,6 +13,10 @@ struct ParallelOptions {
   /// How long a rank may be late for an exchange that its neighbour has come to: more than the
   /// slowest thing that one rank does alone.
   double late_seconds = 1800.;
+  /// How long one exchange that a rank has come to may take it, or one wait for its device (which
+  /// may hold a sum over ranks): more than `late_seconds`, by which one that others are late for
+  /// has ended.
+  double stuck_seconds = 2400.;
 };
 
 /// How many processes the launcher says it started (Open MPI, MPICH, Slurm); 1 where there is none.

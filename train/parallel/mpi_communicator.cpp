@@ -29,7 +29,7 @@ void start_mpi() {
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(const ParallelOptions& options)
-      : exceptions_(std::uncaught_exceptions()) {
+      : options_(options), exceptions_(std::uncaught_exceptions()) {
     start_mpi();
     char name[MPI_MAX_PROCESSOR_NAME + 1] = {};
     int length = 0;
@@ -79,15 +79,14 @@ class MpiCommunicator final : public Communicator {
 #ifdef VITSNNA_HAVE_NCCL
     if (through_host_) open_nccl(queue);
 #endif
+    thread_->set_check([this, clock = queue.wait_clock()] { return problem(*clock); });
   }
 
   void start_sum(engine::Queue& queue, float* values, index_t count) override {
     if (count < 1 || size() == 1) return;
 #ifdef VITSNNA_HAVE_NCCL
-    if (nccl_) {
-      thread_->count_exchange();
-      return nccl_->start_sum(queue.raw(), values, count);
-    }
+    // Not counted as an exchange: a replayed graph holds sums that pass by here once.
+    if (nccl_) return nccl_->start_sum(queue.raw(), values, count);
 #endif
     if (through_host_) return sum_through_host(queue, values, count);
     queue.synchronize();
@@ -163,10 +162,27 @@ class MpiCommunicator final : public Communicator {
     if (rank() == 0) id = kernels::cuda::new_nccl_id();
     broadcast(id, 0);
     nccl_ = std::make_unique<kernels::cuda::Nccl>(queue.raw(), id, rank(), size());
-    thread_->set_check([this] { return nccl_->problem(); });
   }
   std::unique_ptr<kernels::cuda::Nccl> nccl_;
 #endif
+
+  /// On the thread: what is wrong with the sums of this rank's device; empty where nothing is.
+  std::string problem(const engine::WaitClock& device) {
+#ifdef VITSNNA_HAVE_NCCL
+    if (nccl_) {
+      if (const std::string said = nccl_->problem(); !said.empty()) return said;
+    }
+#endif
+    if (device.seconds() < options_.stuck_seconds) return {};
+#ifdef VITSNNA_HAVE_NCCL
+    if (nccl_)
+      nccl_->abort();  // its kernels, which wait for other ranks, would outlive the process
+#endif
+    return fmt::format(
+        "waiting for its device for {:.0f} s, on which a sum over ranks or a kernel "
+        "does not end",
+        options_.stuck_seconds);
+  }
 
   void sum_through_host(engine::Queue& queue, float* values, index_t count) {
     std::vector<float> host(static_cast<std::size_t>(count));
@@ -178,6 +194,7 @@ class MpiCommunicator final : public Communicator {
     queue.synchronize();
   }
 
+  ParallelOptions options_;
   int exceptions_;
   std::string host_;
   int local_rank_ = 0, local_size_ = 1;

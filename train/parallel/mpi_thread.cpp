@@ -1,6 +1,8 @@
 // Exchanges one after the other, beats beside them.
 #include "train/parallel/mpi_thread.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -86,6 +88,8 @@ void MpiThread::tick() {
 }
 
 void MpiThread::wait_for(MPI_Request& request) {
+  using Clock = std::chrono::steady_clock;
+  const auto stuck = Clock::now() + std::chrono::duration<double>(options_.stuck_seconds);
   microseconds pause = kShortest;
   for (long asked = 0;; ++asked) {
     int done = 0;
@@ -99,6 +103,10 @@ void MpiThread::wait_for(MPI_Request& request) {
       continue;
     }
     tick();
+    if (Clock::now() > stuck) {
+      abort(rank_, fmt::format("in one exchange between ranks for {:.0f} s, which does not end",
+                               options_.stuck_seconds));
+    }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongest);
   }

@@ -38,8 +38,6 @@ class MpiThread {
   void post(Exchange exchange);
   /// Until all that was posted has run.
   void drain();
-  /// Counts one that travels by another way than this thread.
-  void count_exchange() { ++entered_; }
   /// A check that the thread makes every beat; what it returns, unless empty, ends the job.
   void set_check(std::function<std::string()> check);
 

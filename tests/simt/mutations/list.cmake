@@ -395,3 +395,21 @@ mutation(frozen_tensors_move
   REPLACE [==[segment.freezable != 0.f && settings.frozen > 1.f]==]
   COMPILE gradient_norms.cu optimizer.cu
   FILTER *OptimizerContract.*/simt_fp32)
+mutation(bias_sums_are_added_before_they_are_there
+  FILE bias_gradient.cu
+  FIND [==[  __syncthreads();]==]
+  REPLACE [==[]==]
+  COMPILE bias_gradient.cu
+  FILTER *LinearContract.WeightGradientIs*/simt_fp32)
+mutation(bias_rows_of_items_are_taken_to_follow
+  FILE bias_gradient.cu
+  FIND [==[a.joined ? matrix]==]
+  REPLACE [==[a.rows > 0 ? matrix]==]
+  COMPILE bias_gradient.cu
+  FILTER *LinearContract.WeightGradientIs*/simt_fp32)
+mutation(weights_are_rounded_by_the_block_before
+  FILE cast.cu
+  FIND [==[table.first_block[middle] <= blockIdx.x]==]
+  REPLACE [==[table.first_block[middle] < blockIdx.x]==]
+  COMPILE cast.cu
+  FILTER *LinearContract.ManyWeights*/simt_bf16)
