@@ -5,6 +5,7 @@
 #include "cli/training_options.h"
 #include "cli/training_process.h"
 #include "engine/io/sha256.h"
+#include "train/data/dataset_digest.h"
 #include "train/supervised/finetuning.h"
 
 namespace vitsnna::cli {
@@ -153,9 +154,11 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
           {"heads", checkpoint.heads},
           {"data", arguments.data},
           {"split", sets.train.split},
+          {"data_sha256", train::digest_of(sets.train)},
           {"val_data",
            arguments.validation_data.empty() ? arguments.data : arguments.validation_data},
           {"val_split", sets.validation.split},
+          {"val_data_sha256", train::digest_of(sets.validation)},
           {"recipe", arguments.recipe},
           {"size", text_of(o.size)},
           {"blocks", o.head_blocks},

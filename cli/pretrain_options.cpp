@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "cli/training_options.h"
 #include "cli/training_process.h"
+#include "train/data/dataset_digest.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -187,6 +188,7 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
   train::RunConfig config = {{"command", std::string("pretrain")},
                              {"data", arguments.data},
                              {"split", dataset.split},
+                             {"data_sha256", train::digest_of(dataset)},
                              {"model", arguments.model},
                              {"recipe", arguments.recipe},
                              {"epochs", o.epochs},
@@ -235,6 +237,8 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
   if (neighbours) {
     config["knn_data"] = arguments.knn_data.empty() ? arguments.data : arguments.knn_data;
     config["knn_size"] = text_of(knn_size(arguments));
+    config["knn_train_sha256"] = train::digest_of(neighbours->bank());
+    config["knn_val_sha256"] = train::digest_of(neighbours->queries());
   }
   return config;
 }

@@ -185,6 +185,23 @@ TEST_F(CliFinetune, ARunGoesOnWithItsOwnOptionsAndImagesAlone) {
   refused({"--head", file("other.safetensors"), "--seed", "2"}, "seed = 0");
   refused({"--head", file("other.safetensors"), "--heads", "4"}, "heads = 0, now it is 4");
   refused({}, "head_sha256");
+  // The labels under the same path are others, then the images are; elsewhere the same ones will do.
+  const std::string head = file("other.safetensors"), labels = read_bytes(file("set/train.json"));
+  json changed = json::parse(labels);
+  changed.at("03.png").at(0) = 1 - changed.at("03.png").at(0).get<int>();
+  write_bytes(file("set/train.json"), changed.dump());
+  refused({"--head", head}, "data_sha256");
+  write_bytes(file("set/train.json"), labels);
+  const std::string val_labels = read_bytes(file("set/val.json"));
+  changed = json::parse(val_labels);
+  changed.erase("03.png");
+  write_bytes(file("set/val.json"), changed.dump());
+  refused({"--head", head}, "val_data_sha256");
+  write_bytes(file("set/val.json"), val_labels);
+  fs::rename(file("set"), file("moved"));
+  EXPECT_EQ(finetune("run", {"--resume", "--head", head, "--data", "snna:" + file("moved")}).exit_code,
+            0);
+  fs::rename(file("moved"), file("set"));
   fs::copy_file(file("run/last.safetensors"), file("other.safetensors"),
                 fs::copy_options::overwrite_existing);
   refused({"--head", file("other.safetensors")}, "head_sha256");

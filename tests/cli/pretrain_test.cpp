@@ -429,6 +429,11 @@ TEST_F(CliPretrain, ARunGoesOnWithItsOwnOptionsAlone) {
   outcome = pretrain("run", {"--epochs", "2", "--resume", "--drop-path", "0.2"});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_NE(outcome.err.find("drop_path"), std::string::npos) << outcome;
+  fs::rename(file("images/1.png"), file("images/9.png"));  // another order of the same number
+  outcome = pretrain("run", {"--epochs", "2", "--resume"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("data_sha256"), std::string::npos) << outcome;
+  fs::rename(file("images/9.png"), file("images/1.png"));
   // Another model under the same name: its teacher, which has moved.
   fs::copy_file(file("run/teacher.safetensors"), file("model.safetensors"),
                 fs::copy_options::overwrite_existing);
