@@ -280,7 +280,8 @@ TEST_F(CliPretrain, ARunWhoseCheckpointsCannotBeReadIsLeftAlone) {
 
 /// 6x10 patches are as many as no square has; 4x9 would pass for 6x6.
 TEST_F(CliPretrain, ATeacherOfWideCropsSaysItsGrid) {
-  for (const auto& [size, grid] : {std::pair("96x160", json{6, 10}), std::pair("64x144", json{4, 9})}) {
+  for (const auto& [size, grid] :
+       {std::pair("96x160", json{6, 10}), std::pair("64x144", json{4, 9})}) {
     const Outcome outcome = pretrain(
         size, {"--model", "random", "--arch", "vit_tiny", "--patch-size", "16", "--global-size",
                size, "--local-size", "32x48", "--epochs", "2", "--batch", "8"});
@@ -341,8 +342,8 @@ TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
 }
 
 TEST_F(CliPretrain, AStepThatIsNotFiniteEndsTheRunAndCanBeTakenAgain) {
-  std::vector<std::string> more = {"--lr",    "1e10",        "--warmup-epochs", "0",
-                                   "--quiet", "--accumulate", "2"};
+  std::vector<std::string> more = {"--lr",         "1e10", "--warmup-epochs", "0", "--quiet",
+                                   "--accumulate", "2"};
   const Outcome outcome = pretrain("run", more);
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("not finite"), std::string::npos) << outcome;

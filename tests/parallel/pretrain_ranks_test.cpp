@@ -78,7 +78,8 @@ TEST_F(PretrainRanks, TwoSeeWhatOneSeesAndOneGoesOnFromThem) {
   ASSERT_EQ(a.size(), 12u);
   ASSERT_EQ(b.size(), 12u);
   // Other images differ by far more: the sums over ranks are added in another order, no more.
-  for (std::size_t step = 0; step < 12; ++step) EXPECT_NEAR(b[step], a[step], 1e-4 * a[step]) << step;
+  for (std::size_t step = 0; step < 12; ++step)
+    EXPECT_NEAR(b[step], a[step], 1e-4 * a[step]) << step;
 }
 
 TEST_F(PretrainRanks, AStepThatIsNotFiniteIsWholeInTheFilesOfAllRanks) {
