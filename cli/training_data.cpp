@@ -32,6 +32,7 @@ void require_labels(const train::Dataset& set) {
 }
 
 void print_summary(const Console& console, const std::vector<const train::Dataset*>& sets) {
+  if (console.quiet()) return;  // every rank but the first
   std::istringstream text(train::text_of(train::summarise(sets)));
   for (std::string line; std::getline(text, line);) console.note(line);
 }

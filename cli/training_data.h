@@ -17,7 +17,7 @@ train::Dataset open_split(const std::string& data, const std::string& split,
 /// Throws Error naming the set where it has no labels.
 void require_labels(const train::Dataset& set);
 
-/// Images, sizes, labels and overlaps, as notes.
+/// Images, sizes, labels and overlaps, as notes; nothing is looked at where nobody would read them.
 void print_summary(const Console& console, const std::vector<const train::Dataset*>& sets);
 
 }  // namespace vitsnna::cli

@@ -111,12 +111,16 @@ int orientation_of(const jpeg_decompress_struct& info) {
   return 1;
 }
 
-unsigned reduction(const jpeg_decompress_struct& info, index_t least_short_side) {
+/// In how many eighths of its sides a picture is decoded. Seven are left out: they take more than
+/// twice the time of all eight, whose transform libjpeg-turbo vectorises, for a quarter less
+/// pixels.
+unsigned eighths(const jpeg_decompress_struct& info, index_t least_short_side) {
   const index_t short_side = std::min(info.image_height, info.image_width);
-  for (const unsigned by : {8u, 4u, 2u}) {
-    if (least_short_side > 0 && (short_side + by - 1) / by >= least_short_side) return by;
+  if (least_short_side < 1) return 8;
+  for (const unsigned of_eight : {1u, 2u, 3u, 4u, 5u, 6u}) {
+    if ((short_side * of_eight + 7) / 8 >= least_short_side) return of_eight;
   }
-  return 1;
+  return 8;
 }
 
 /// `inked` holds four channels as Adobe writes them, inverted: 255 is no ink. With k = 255 - K,
@@ -143,8 +147,8 @@ DecodedImage decode_jpeg(Bytes file, index_t least_short_side) {
 
   DecodedImage decoded;
   decoded.orientation = orientation_of(decoder.info);
-  decoder.info.scale_num = 1;
-  decoder.info.scale_denom = reduction(decoder.info, least_short_side);
+  decoder.info.scale_num = eighths(decoder.info, least_short_side);
+  decoder.info.scale_denom = 8;
   jpeg_calc_output_dimensions(&decoder.info);
   decoded.image.height = decoder.info.output_height;
   decoded.image.width = decoder.info.output_width;

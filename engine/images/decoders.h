@@ -17,8 +17,9 @@ struct DecodedImage {
   int orientation = 1;
 };
 
-/// Reduced, in the frequency domain, by the largest of 1, 2, 4 and 8 that leaves the short side at
-/// least `least_short_side`; 0: not reduced. The other formats have no such shortcut.
+/// Reduced, in the frequency domain, to the fewest eighths of its sides (1 to 6, or all 8) that
+/// leave the short one at least `least_short_side`; 0: not reduced. The other formats have no such
+/// shortcut.
 DecodedImage decode_jpeg(Bytes file, index_t least_short_side);
 DecodedImage decode_png(Bytes file);
 DecodedImage decode_webp(Bytes file);

@@ -7,8 +7,8 @@
 
 namespace vitsnna::engine {
 
-/// Of a JPEG, PNG, WebP or BMP, as its header says and its EXIF orientation is not asked. Throws
-/// Error naming the file.
+/// Of a JPEG, PNG, WebP or BMP, as its header says, and turned upright as read_image() turns it
+/// (but for a PNG whose EXIF orientation stands behind its pixels). Throws Error naming the file.
 Extent image_extent(const std::string& path);
 
 }  // namespace vitsnna::engine

@@ -90,20 +90,20 @@ Image read_image(const std::string& path, index_t least_short_side) {
     throw Error(
         fmt::format("{}: a file of {} bytes, at most {} wanted", path, bytes, kMaxFileBytes));
   }
-  std::vector<std::uint8_t> file(static_cast<std::size_t>(bytes));
-  in.clear();
-  in.seekg(0);
-  in.read(reinterpret_cast<char*>(file.data()), static_cast<std::streamsize>(bytes));
-  if (static_cast<std::uintmax_t>(in.gcount()) != bytes) {
-    throw Error(fmt::format("{}: {} bytes could be read of {}", path, in.gcount(), bytes));
-  }
   try {
+    std::vector<std::uint8_t> file(static_cast<std::size_t>(bytes));
+    in.clear();
+    in.seekg(0);
+    in.read(reinterpret_cast<char*>(file.data()), static_cast<std::streamsize>(bytes));
+    if (static_cast<std::uintmax_t>(in.gcount()) != bytes) {
+      throw Error(fmt::format("{} bytes could be read of {}", in.gcount(), bytes));
+    }
     DecodedImage decoded = decode(file, least_short_side);
     return apply_orientation(std::move(decoded.image), decoded.orientation);
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
   } catch (const std::bad_alloc&) {
-    throw Error(fmt::format("{}: no memory for its pixels", path));
+    throw Error(fmt::format("{}: no memory for its {} bytes and its pixels", path, bytes));
   }
 }
 

@@ -17,8 +17,9 @@ inline constexpr index_t kMaxImagePixels = index_t{1} << 27;  // 134,217,728; 38
 /// missing, a directory, unreadable, empty, of another format, truncated, damaged, too large.
 /// Nothing is written to standard error.
 ///
-/// With `least_short_side` a JPEG may come reduced by 2, 4 or 8, for a fraction of the time, as
-/// long as its short side is no less than that; files of other formats come as they are.
+/// With `least_short_side` a JPEG comes reduced to the fewest eighths of its sides (1 to 6, or all
+/// 8) that leave the short one no less than that: fewer pixels to keep and to crop from, without
+/// aliasing. Files of other formats come as they are.
 Image read_image(const std::string& path, index_t least_short_side = 0);
 
 }  // namespace vitsnna::engine

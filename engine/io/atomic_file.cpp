@@ -203,10 +203,12 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
 
-void AtomicFile::seal() {
+void AtomicFile::seal() { close_file(Durability::power); }
+
+void AtomicFile::close_file(Durability durability) {
   if (sealed_) return;
   if (descriptor_ < 0) fail(target_, "cannot be written", EBADF);
-  const int synced = ::fsync(descriptor_);
+  const int synced = durability == Durability::power ? ::fsync(descriptor_) : 0;
   const int sync_error = errno;
   const int closed = ::close(std::exchange(descriptor_, -1));
   if (synced != 0 || closed != 0) {
@@ -217,8 +219,8 @@ void AtomicFile::seal() {
   sealed_ = true;
 }
 
-void AtomicFile::commit() {
-  seal();
+void AtomicFile::commit(Durability durability) {
+  close_file(durability);
   sealed_ = false;
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
@@ -227,6 +229,7 @@ void AtomicFile::commit() {
   }
   pending_->state.store(Pending::vacant, std::memory_order_release);
   pending_ = nullptr;
+  if (durability == Durability::process) return;
   // The new name itself reaches the disk with its folder; a file system that cannot sync a folder
   // has lost nothing that could be reported usefully.
   const std::string folder = target_.has_parent_path() ? target_.parent_path().string() : ".";

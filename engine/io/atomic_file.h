@@ -10,6 +10,11 @@
 
 namespace vitsnna::engine {
 
+/// What a committed file outlives: a loss of power too, or the process alone. A file of the second
+/// kind costs no wait for the disk and may hold other bytes after the power was lost; it is for
+/// what carries a checksum and can be made again.
+enum class Durability { power, process };
+
 class AtomicFile {
  public:
   /// Creates `.<name>.<random>.tmp` beside `target`. Throws Error naming the target when its folder
@@ -30,7 +35,7 @@ class AtomicFile {
   void seal();
 
   /// Seals, if that has not been done, and gives the file its name, replacing what had it before.
-  void commit();
+  void commit(Durability durability = Durability::power);
 
   /// Unlinks the temporary file of every AtomicFile alive in the process. Async-signal-safe: meant
   /// for a handler of SIGINT or SIGTERM that then ends the process.
@@ -44,6 +49,7 @@ class AtomicFile {
   struct Pending;
   static Pending* claim(const std::string& path);
   void discard() noexcept;
+  void close_file(Durability durability);
 
   std::filesystem::path target_;
   std::string temporary_;

@@ -49,6 +49,24 @@ TEST(AtomicFile, TheTargetAppearsOnCommitAlone) {
   EXPECT_EQ(folder.entries(), 1u);
 }
 
+TEST(AtomicFile, AFileThatNeedNotOutliveThePowerIsWholeOrAbsentToo) {
+  const TempDirectory folder;
+  {
+    AtomicFile file(folder / "out.txt");
+    file.write("half ");
+    EXPECT_FALSE(std::filesystem::exists(folder / "out.txt"));
+    file.write("whole");
+    file.commit(Durability::process);
+  }
+  EXPECT_EQ(read_bytes(folder / "out.txt"), "half whole");
+  EXPECT_EQ(folder.entries(), 1u);
+  std::filesystem::create_directory(folder / "sub");
+  AtomicFile late(folder / "sub" / "out.txt");
+  late.write("x");
+  std::filesystem::remove_all(folder / "sub");
+  EXPECT_ERROR(late.commit(Durability::process), "out.txt", "cannot be written");
+}
+
 TEST(AtomicFile, WithoutCommitNothingIsLeftAndTheOldFileStays) {
   const TempDirectory folder;
   write_bytes(folder / "out.txt", "old");

@@ -91,6 +91,22 @@ inline std::string with_png_exif(const std::string& png, const std::string& bloc
   return png.substr(0, 33) + png_chunk("eXIf", block) + png.substr(33);
 }
 
+inline std::string little_endian(std::uint32_t value, int bytes) {
+  const std::string text = big_endian(value, bytes);
+  return {text.rbegin(), text.rend()};
+}
+
+/// The same picture in the extended format (VP8X), an EXIF chunk behind it.
+inline std::string with_webp_exif(const std::string& webp, const std::string& block,
+                                  std::uint32_t height, std::uint32_t width) {
+  const std::string chunks = "VP8X" + little_endian(10, 4) + little_endian(8, 4) +
+                             little_endian(width - 1, 3) + little_endian(height - 1, 3) +
+                             webp.substr(12) + "EXIF" +
+                             little_endian(static_cast<std::uint32_t>(block.size()), 4) + block +
+                             std::string(block.size() % 2, '\0');
+  return "RIFF" + little_endian(static_cast<std::uint32_t>(chunks.size() + 4), 4) + "WEBP" + chunks;
+}
+
 /// Another size in the header, checksum and all.
 inline std::string png_claiming(const std::string& png, std::uint32_t height, std::uint32_t width) {
   const std::string header = big_endian(width, 4) + big_endian(height, 4) + png.substr(24, 5);

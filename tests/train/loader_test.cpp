@@ -1,83 +1,30 @@
-// The loader: one order for any number of threads and ranks, bad images, caches, positions.
+// The loader: one order for any number of threads and ranks, bad images, mirrored labels,
+// positions.
 #include "train/data/loader.h"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "tests/support/expect_error.h"
-#include "tests/support/temp_directory.h"
+#include "tests/train/imaginary_set.h"
 
 namespace vitsnna::train {
 namespace {
 
-/// Images of a set that lies nowhere: number k is of one colour, and of a size of its own.
-Dataset imaginary(index_t count) {
-  Dataset dataset;
-  dataset.label_names = {"left", "other", "right"};
-  for (index_t k = 0; k < count; ++k) {
-    dataset.samples.push_back({std::to_string(k), std::to_string(k)});
-    for (const float label : {static_cast<float>(k), .5f, static_cast<float>(-k)}) {
-      dataset.labels.push_back(label);
-    }
-  }
-  return dataset;
-}
-
-Image imagined(const std::string& path, index_t = 0) {
-  const index_t k = std::stoi(path);
-  Image image{8 + k % 5, 9 + k % 3, {}};
-  image.rgb.assign(static_cast<std::size_t>(3 * image.extent().area()),
-                   static_cast<std::uint8_t>(k));
-  return image;
-}
-
-/// imagined(), but for these.
-ImageReader with_bad(std::set<std::string> bad) {
-  return [bad = std::move(bad)](const std::string& path, index_t) {
-    if (bad.contains(path)) throw Error(path + ": damaged");
-    return imagined(path);
-  };
-}
-
-LoaderOptions options_of(index_t batch) {
-  LoaderOptions options;
-  CropRecipe crop;
-  crop.size = {6, 6};
-  options.crops = {crop};
-  options.batch = batch;
-  options.seed = 11;
-  return options;
-}
-
-struct Seen {
-  std::vector<index_t> indices;
-  std::vector<float> labels, pixels;
-  bool operator==(const Seen&) const = default;
-};
-
-Seen run(const Dataset& dataset, const LoaderOptions& options, index_t steps, index_t from = 0,
-         const ImageReader& reader = imagined) {
-  engine::Queue queue(engine::Device{}, 1);
-  Loader loader(dataset, options, reader, queue);
-  if (from > 0) loader.seek(from);
-  Seen all;
-  for (index_t step = 0; step < steps; ++step) {
-    EXPECT_EQ(loader.position(), from + step);
-    const Batch batch = loader.next();
-    EXPECT_EQ(batch.step, from + step);
-    all.indices.insert(all.indices.end(), batch.indices.begin(), batch.indices.end());
-    all.labels.insert(all.labels.end(), batch.labels.begin(), batch.labels.end());
-    for (const CropGroup& group : batch.groups) {
-      const float* data = group.pixels.f32();
-      all.pixels.insert(all.pixels.end(), data, data + group.pixels.shape.elements());
-    }
-  }
-  return all;
-}
+using test::imaginary;
+using test::imagined;
+using test::numbers;
+using test::options_of;
+using test::run;
+using test::Seen;
+using test::with_bad;
 
 TEST(Sampler, AnEpochIsAPermutationOfItsOwn) {
   const std::vector<index_t> first = shuffled(1000, 5, 0), second = shuffled(1000, 5, 1);
@@ -153,6 +100,91 @@ TEST(Loader, GoesOnFromAPosition) {
   EXPECT_EQ(late.indices, std::vector<index_t>(all.indices.begin() + 28, all.indices.end()));
 }
 
+/// One that computes beside the processor, as a GPU does: the loader makes batches ahead for it.
+engine::Device beside_the_processor() {
+  engine::Device device = engine::select_device("cpu");
+  device.kind = engine::Device::Kind::cuda;
+  return device;
+}
+
+/// The pixels of a batch are looked at only when the next one has been made.
+TEST(Loader, ABatchMadeAheadIsTheSameAndLeavesTheOneInUseAlone) {
+  const Dataset dataset = imaginary(23);
+  LoaderOptions options = options_of(4);
+  options.crops[0].box = BoxKind::random;
+  options.crops[0].scale_least = .3;
+  options.crops[0].flip = .5;
+  const Seen wanted = run(dataset, options, 12);
+  std::atomic<index_t> read = 0;
+  const ImageReader reader = [&](const std::string& path, index_t) {
+    ++read;
+    return imagined(path);
+  };
+  options.prefetch = 1;
+  engine::Queue queue(beside_the_processor(), 1);
+  Loader loader(dataset, options, reader, queue);
+  Seen all;
+  for (index_t step = 0; step < 12; ++step) {
+    const Batch batch = loader.next();
+    EXPECT_EQ(batch.step, step);
+    // Its own images, those of the next batch, and the one that the stream may hold.
+    while (read < 4 * (step + 2) + 1) std::this_thread::yield();
+    all.indices.insert(all.indices.end(), batch.indices.begin(), batch.indices.end());
+    all.labels.insert(all.labels.end(), batch.labels.begin(), batch.labels.end());
+    const float* data = batch.groups[0].pixels.f32();
+    all.pixels.insert(all.pixels.end(), data, data + batch.groups[0].pixels.shape.elements());
+  }
+  EXPECT_TRUE(all == wanted);
+}
+
+TEST(Loader, WhatWasMadeAheadIsDroppedByASeekAndItsFailureToldInItsTurn) {
+  const Dataset dataset = imaginary(20);
+  LoaderOptions options = options_of(5);
+  options.max_bad = .04;
+  const std::vector<index_t> order = shuffled(20, 11, 0);
+  const std::set<std::string> bad = {std::to_string(order[6])};
+  engine::Queue queue(beside_the_processor(), 1);
+  Loader loader(dataset, options, with_bad(bad), queue);
+  const std::vector<index_t> first = {order.begin(), order.begin() + 5};
+  EXPECT_EQ(loader.next().indices, first);  // the second batch, made ahead, fails
+  for (int again = 0; again < 2; ++again) {
+    EXPECT_ERROR(loader.next(), "1 of 20 images", "damaged");
+    EXPECT_EQ(loader.position(), 1);
+  }
+  loader.seek(0);
+  EXPECT_EQ(loader.next().indices, first);
+}
+
+/// 30 ms an image, on one thread, are waited for by a caller that does nothing else; one that takes
+/// longer for a batch than its four images do waits for the first alone.
+TEST(Loader, StallIsTheTimeThatItsCallerWaited) {
+  const Dataset dataset = imaginary(24);
+  LoaderOptions options = options_of(4);
+  options.threads = 1;
+  const auto wait = [](int milliseconds) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  };
+  const ImageReader reader = [&](const std::string& path, index_t) {
+    wait(30);
+    return imagined(path);
+  };
+  const auto stall = [&](const engine::Device& device, int work) {
+    engine::Queue queue(device, 1);
+    Loader loader(dataset, options, reader, queue);
+    for (int step = 0; step < 4; ++step) {
+      loader.next();
+      wait(work);
+    }
+    return loader.statistics().stall_seconds;
+  };
+  for (const engine::Device& device : {engine::select_device("cpu"), beside_the_processor()}) {
+    const double alone = stall(device, 0), beside = stall(device, 200);
+    EXPECT_GE(alone, .95 * 16 * .03);
+    EXPECT_GE(beside, .95 * 4 * .03);
+    EXPECT_LT(beside, .75 * alone);
+  }
+}
+
 TEST(Loader, RanksShareTheOrderOfOneProcess) {
   const Dataset dataset = imaginary(50);
   const Seen one = run(dataset, options_of(12), 4);
@@ -193,8 +225,8 @@ TEST(Loader, BatchesAreTheImagesCropMajorAndNormalised) {
   LoaderOptions options = options_of(3);
   options.crops.resize(3, options.crops[0]);
   options.crops[1].size = {4, 7};
-  options.mean = {.5f, .5f, .5f};
-  options.deviation = {.25f, .25f, .25f};
+  options.format.mean = {.5f, .5f, .5f};
+  options.format.deviation = {.25f, .25f, .25f};
   engine::Queue queue(engine::Device{}, 2);
   Loader loader(dataset, options, imagined, queue);
   const Batch batch = loader.next();
@@ -209,6 +241,41 @@ TEST(Loader, BatchesAreTheImagesCropMajorAndNormalised) {
       const index_t image = batch.indices[static_cast<std::size_t>(k / each % batch.size())];
       ASSERT_FLOAT_EQ(data[k], (static_cast<float>(image) / 255.f - .5f) / .25f);
     }
+  }
+}
+
+/// A picture whose columns all differ, of the size of a supervised crop.
+Image columns(const std::string& path, index_t) {
+  const index_t k = std::stoi(path);
+  Image image{6, 8, {}};
+  for (index_t pixel = 0; pixel < image.extent().area(); ++pixel) {
+    const index_t x = pixel % image.width;
+    for (const index_t value : {20 * x + k, 255 - 20 * x, 10 * (pixel / image.width)}) {
+      image.rgb.push_back(static_cast<std::uint8_t>(value));
+    }
+  }
+  return image;
+}
+
+TEST(Loader, ASupervisedBatchIsMirroredInPixelsAndLabels) {
+  Dataset dataset = imaginary(7);
+  dataset.label_names = {"turn_left", "stop", "turn_right"};
+  LoaderOptions options = options_of(7);
+  options.crops = {supervised_recipe({6, 8}, 0.)};
+  const Seen plain = run(dataset, options, 1, 0, columns);
+  options.crops = {supervised_recipe({6, 8}, 1.)};
+  const Seen mirrored = run(dataset, options, 1, 0, columns);
+  ASSERT_EQ(mirrored.indices, plain.indices);
+  ASSERT_EQ(plain.pixels.size(), 7u * 3 * 6 * 8);
+  for (std::size_t at = 0; at < plain.pixels.size(); ++at) {
+    const std::size_t x = at % 8;
+    ASSERT_EQ(mirrored.pixels[at], plain.pixels[at - x + 7 - x]) << at;
+  }
+  ASSERT_NE(plain.pixels[0], plain.pixels[7]);
+  for (std::size_t image = 0; image < 7; ++image) {
+    const float* was = plain.labels.data() + 3 * image;
+    const float* is = mirrored.labels.data() + 3 * image;
+    EXPECT_EQ(std::vector<float>(is, is + 3), (std::vector<float>{was[2], was[1], was[0]}));
   }
 }
 
@@ -253,10 +320,38 @@ TEST(Loader, MoreUnreadableImagesThanAllowedAreAnError) {
   LoaderOptions options = options_of(5);
   options.max_bad = .1;
   EXPECT_ERROR(run(dataset, options, 4, 0, with_bad({"3", "7", "12"})), "3 of 20 images", "10%",
-               "damaged");
-  std::set<std::string> all;
-  for (int k = 0; k < 20; ++k) all.insert(std::to_string(k));
-  EXPECT_ERROR(run(dataset, options, 1, 0, with_bad(all)), "unreadable", "damaged");
+               "--max-bad allows 2", "damaged");
+  EXPECT_ERROR(run(dataset, options, 1, 0, with_bad(numbers(20))), "unreadable", "damaged");
+}
+
+TEST(Loader, AShareOfTheImagesMayBeUnreadableToTheLastOfThem) {
+  const Dataset dataset = imaginary(100);
+  LoaderOptions options = options_of(10);
+  for (const int percent : {1, 7, 29, 57}) {  // .29 * 100 and .57 * 100 are below 29 and 57
+    options.max_bad = percent / 100.;
+    EXPECT_EQ(run(dataset, options, 10, 0, with_bad(numbers(percent))).indices.size(), 100u);
+    EXPECT_ERROR(run(dataset, options, 10, 0, with_bad(numbers(percent + 1))),
+                 std::to_string(percent + 1) + " of 100 images", "--max-bad");
+  }
+}
+
+TEST(Loader, ASetWithoutAReadableImageIsAnError) {
+  const Dataset dataset = imaginary(6);
+  for (const bool drop_last : {true, false}) {
+    LoaderOptions options = options_of(2);
+    options.drop_last = drop_last;
+    options.max_bad = 1.;
+    EXPECT_ERROR(run(dataset, options, 1, 0, with_bad(numbers(6))), "none of 6 images", "damaged");
+    EXPECT_EQ(run(dataset, options, 3, 0, with_bad(numbers(5))).indices,
+              std::vector<index_t>(6, 5));
+  }
+}
+
+TEST(Loader, OneImageIsABatch) {
+  const Dataset dataset = imaginary(1);
+  const Seen seen = run(dataset, options_of(1), 3);
+  EXPECT_EQ(seen.indices, (std::vector<index_t>{0, 0, 0}));
+  EXPECT_EQ(seen.pixels.size(), 3u * 3 * 36);
 }
 
 TEST(Loader, AnotherFailureOfTheReaderReachesTheCaller) {
@@ -265,47 +360,9 @@ TEST(Loader, AnotherFailureOfTheReaderReachesTheCaller) {
   EXPECT_THROW(run(dataset, options_of(2), 1, 0, reader), std::bad_alloc);
 }
 
-TEST(Loader, CachesReadEachImageOnce) {
-  const test::TempDirectory directory;
-  Dataset dataset = imaginary(12);
-  for (Sample& sample : dataset.samples) {
-    sample.path = (directory / sample.id).string();
-    test::write_bytes(sample.path, "x");
-  }
-  std::atomic<int> reads = 0;
-  const ImageReader reader = [&](const std::string& path, index_t) {
-    ++reads;
-    return imagined(path.substr(path.rfind('/') + 1));
-  };
-  LoaderOptions options = options_of(4);
-  const Seen plain = run(dataset, options, 9, 0, reader);
-  EXPECT_GE(reads, 36);
-  for (const CacheKind kind : {CacheKind::ram, CacheKind::disk}) {
-    options.cache = kind;
-    options.cache_folder = directory / "cache";
-    options.threads = 1;  // two may read an image at the same time
-    reads = 0;
-    EXPECT_TRUE(run(dataset, options, 9, 0, reader) == plain);
-    EXPECT_EQ(reads, 12);
-  }
-  EXPECT_TRUE(run(dataset, options, 9, 0, reader) == plain);
-  EXPECT_EQ(reads, 12);  // from the disk, by another loader
-
-  // What is cut short or belongs to a file that has changed is read anew.
-  for (const auto& entry : std::filesystem::directory_iterator(directory / "cache")) {
-    std::filesystem::resize_file(entry.path(), 30);
-    break;
-  }
-  test::write_bytes(dataset.samples[5].path, "xy");
-  EXPECT_TRUE(run(dataset, options, 3, 0, reader).indices ==
-              std::vector<index_t>(plain.indices.begin(), plain.indices.begin() + 12));
-  EXPECT_GE(reads, 13);
-  EXPECT_LE(reads, 14);
-}
-
 TEST(Loader, WrongOptionsAreNamed) {
   const Dataset dataset = imaginary(4);
-  EXPECT_ERROR(run(dataset, options_of(5), 1), "4 images", "batch of 5");
+  EXPECT_ERROR(run(dataset, options_of(5), 1), "--batch: 4 images", "batch of 5");
   EXPECT_ERROR(run(dataset, options_of(0), 1), "batch of 0");
   LoaderOptions options = options_of(1);
   options.rank = 1;
@@ -326,8 +383,36 @@ TEST(Loader, EndsWhileThreadsAreAhead) {
     loader.seek(k);
     loader.next();
     EXPECT_EQ(loader.position(), k + 1);
-    EXPECT_GE(loader.statistics().stall_seconds, 0.);
   }
+}
+
+/// With one thread and one image ahead, next() waits for nearly all of the time that reading takes,
+/// and for no more than it has lasted.
+TEST(Loader, TellsHowLongItWaitedForImages) {
+  constexpr auto reading = std::chrono::milliseconds(10);
+  const ImageReader slow = [&](const std::string& path, index_t) {
+    std::this_thread::sleep_for(reading);
+    return imagined(path);
+  };
+  const Dataset dataset = imaginary(30);
+  LoaderOptions options = options_of(4);
+  options.threads = 1;
+  options.prefetch = 1;
+  engine::Queue queue(engine::Device{}, 1);
+  Loader loader(dataset, options, slow, queue);
+  EXPECT_EQ(loader.statistics().stall_seconds, 0.);
+  const auto since = std::chrono::steady_clock::now();
+  for (int step = 0; step < 5; ++step) loader.next();
+  const double before_seek = loader.statistics().stall_seconds;
+  loader.seek(2);
+  EXPECT_EQ(loader.statistics().stall_seconds, before_seek);
+  loader.next();
+  const double lasted =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+  const double stall = loader.statistics().stall_seconds;
+  EXPECT_GT(stall, before_seek);
+  EXPECT_GT(stall, .5 * 24 * .01);
+  EXPECT_LE(stall, lasted);
 }
 
 }  // namespace

@@ -138,13 +138,6 @@ TEST(Parameters, EvaluationTakesTheWholePictureOrTheCentreSquare) {
   EXPECT_EQ(square.resized_width, 640);
 }
 
-TEST(Parameters, MirroredLabelsExchangeLeftAndRight) {
-  using Places = std::vector<std::size_t>;
-  EXPECT_EQ(mirrored_labels({"forward", "stop_slow", "left", "right"}), (Places{0, 1, 3, 2}));
-  EXPECT_EQ(mirrored_labels({"right", "x", "left"}), (Places{2, 1, 0}));
-  EXPECT_EQ(mirrored_labels({"left", "x"}), (Places{0, 1}));
-}
-
 TEST(Parameters, DecodersMayReduceToWhatTheSmallestBoxNeeds) {
   EXPECT_EQ(least_short_side(dino_recipe()), 430);  // 96 / sqrt .05
   EXPECT_EQ(least_short_side({evaluation_recipe({360, 360})}), 360);

@@ -2,6 +2,7 @@
 #include "train/data/sources/sources.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/support/expect_error.h"
 #include "tests/support/shared_path.h"
@@ -50,6 +51,76 @@ TEST_F(Sources, AFolderWithoutImagesIsAnError) {
   EXPECT_ERROR(open_dataset(root()), root(), "no images");
 }
 
+TEST_F(Sources, EqualNamesInTwoFoldersAreTwoImages) {
+  put("a/1.jpg");
+  put("b/1.jpg");
+  EXPECT_EQ(ids(open_dataset(root())), (Names{"a/1.jpg", "b/1.jpg"}));
+}
+
+TEST_F(Sources, LinkedFoldersAreReadOnce) {
+  put("a/1.jpg");
+  put("z/2.jpg");
+  const test::TempDirectory outside;
+  std::filesystem::create_directories(outside / "deep");
+  test::write_bytes(outside / "deep" / "3.jpg", "x");
+  const auto link = [&](const std::filesystem::path& to, const char* name) {
+    std::filesystem::create_directory_symlink(to, directory_ / name);
+  };
+  link(".", "a_loop");         // to the set itself
+  link("..", "a/up");          // and from within it
+  link("z", "first");          // to a folder that comes later and has a path of its own
+  link(outside.path(), "l2");  // twice out of the set: the first name stays
+  link(outside.path(), "l1");
+  link(directory_.path(), "a/back");
+  std::filesystem::create_directory_symlink(directory_.path(), outside / "home");
+  const Dataset dataset = open_dataset(root());
+  EXPECT_EQ(ids(dataset), (Names{"a/1.jpg", "l1/deep/3.jpg", "z/2.jpg"}));
+  ASSERT_EQ(dataset.notes.size(), 1u);
+  EXPECT_EQ(dataset.notes[0].find("6 folders"), 0u) << dataset.notes[0];
+}
+
+/// Two folders that hold links to each other: without a memory 2^40 paths.
+TEST_F(Sources, CrossingLinksDoNotMultiply) {
+  for (const char* here : {"p", "q"}) {
+    put(std::string(here) + "/x.jpg");
+    for (const char* name : {"1", "2"}) {
+      std::filesystem::create_directory_symlink(directory_ / (std::string(here) == "p" ? "q" : "p"),
+                                                directory_ / here / name);
+    }
+  }
+  EXPECT_EQ(ids(open_dataset(root())), (Names{"p/x.jpg", "q/x.jpg"}));
+}
+
+TEST_F(Sources, LinksThatLeadNowhereAreCountedNotRead) {
+  put("a.jpg");
+  std::filesystem::create_symlink("gone.jpg", directory_ / "c.jpg");
+  std::filesystem::create_symlink("b.jpg", directory_ / "b.jpg");  // to itself
+  std::filesystem::create_symlink("a.jpg", directory_ / "d.jpg");
+  const Dataset dataset = open_dataset(root());
+  EXPECT_EQ(ids(dataset), (Names{"a.jpg", "d.jpg"}));
+  ASSERT_EQ(dataset.notes.size(), 1u);
+  EXPECT_NE(dataset.notes[0].find("2 links lead nowhere"), std::string::npos) << dataset.notes[0];
+  EXPECT_NE(dataset.notes[0].find("b.jpg"), std::string::npos) << dataset.notes[0];
+}
+
+TEST_F(Sources, AFolderThatMayNotBeReadIsNamed) {
+  put("a.jpg");
+  put("locked/b.jpg");
+  const auto locked = directory_ / "locked";
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
+  std::filesystem::permissions(locked, std::filesystem::perms::none);
+  // Root may read everything: for the time of the test it is another user.
+  const bool root_user = geteuid() == 0;
+  if (root_user) {
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  EXPECT_ERROR(open_dataset(root()), locked.string() + ": ", "ermission");
+  if (root_user) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  std::filesystem::permissions(locked, std::filesystem::perms::owner_all);
+}
+
 TEST_F(Sources, Bdd100kHasSplitsWithoutLabels) {
   put("images/100k/train/b.jpg");
   put("images/100k/train/a.jpg");
@@ -95,11 +166,56 @@ TEST_F(Sources, BddOiaFaultsAreNamed) {
   refused(image, R"({"id":5,"category":[1,0,1]})", "4 or 5");
   refused(image, R"({"id":5,"category":[1,0,2,0]})", "0 or 1");
   refused(image, R"({"id":"5","category":[1,0,1,0]})", "whole number");
+  refused(image, R"({"id":5,"category":[1,0,1,0,"yes"]})", "\"yes\"");
+  refused(image, R"({"id":5,"category":[1,0,1,0,null]})", "null");
+  refused(image, R"({"id":5,"category":[1,0,1,0],"id":6})", "\"id\" is there twice");
   refused(R"({"file_name":"gone.jpg","id":5})", good, "gone.jpg");
   put(kOia, "{\"images\": [");
   EXPECT_ERROR(open_dataset(root(), "train"), kOia, "not JSON");
   put(kOia, "[]");
   EXPECT_ERROR(open_dataset(root(), "train"), kOia, "annotations");
+}
+
+TEST_F(Sources, BddOiaSaysWhereAFileStandsUnderTwoIds) {
+  put("data/x.jpg");
+  put(kOia, R"({"images":[{"file_name":"x.jpg","id":5},{"file_name":"x.jpg","id":7}],)"
+            R"("annotations":[{"id":5,"category":[1,0,0,0]},{"id":7,"category":[0,1,0,0]}]})");
+  const Dataset dataset = open_dataset(root(), "train");
+  EXPECT_EQ(dataset.size(), 2);
+  ASSERT_EQ(dataset.notes.size(), 1u);
+  EXPECT_NE(dataset.notes[0].find("1 images stand under a second id"), std::string::npos);
+}
+
+/// What a million brackets are nested in, wherever a value may stand.
+TEST_F(Sources, JsonNestedWithoutEndIsRefused) {
+  const std::string deep(1'000'000, '[');
+  const std::string objects = [] {
+    std::string text;
+    for (int k = 0; k < 200'000; ++k) text += "{\"a\":";
+    return text;
+  }();
+  put("data/x.jpg");
+  for (const std::string& bad : {deep, objects, deep + std::string(deep.size(), ']')}) {
+    for (const char* start :
+         {"", R"({"images":[],"annotations":)", R"({"images":[],"annotations":[{"id":)",
+          R"({"images":[],"annotations":[{"id":5,"category":[1,0,1,)"}) {
+      put(kOia, start + bad);
+      EXPECT_ERROR(open_dataset(root(), "train"), kOia, "16 deep");
+    }
+  }
+  put("val/a.jpg");
+  put("val.json", R"({"a.jpg":)" + deep + std::string(deep.size(), ']') + "}");
+  EXPECT_ERROR(open_dataset("snna:" + root(), "val"), "val.json", "16 deep");
+}
+
+TEST_F(Sources, WhatJsonHoldsStaysOneLineInAMessage) {
+  put("val/a.jpg");
+  put("val.json", R"({"a\nb\u0007.jpg":[0,1,0,0]})");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "a\\x0ab\\x07.jpg");
+  put("val.json", "{\"a.jpg\":[0,1,0,\"\xff\"]}");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "not JSON");
+  put("val.json", R"({"a.jpg":[0,1,0,)" + std::string(1000, '7') + "]}");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json");
 }
 
 TEST_F(Sources, TheReleasedCodesLayoutIsADictionaryASplit) {
@@ -114,18 +230,22 @@ TEST_F(Sources, TheReleasedCodesLayoutIsADictionaryASplit) {
   EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "gone.jpg");
   put("val.json", R"({"a.jpg":[0,1,0]})");
   EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "a.jpg", "4 numbers");
+  put("val.json", R"({"a.jpg":[0,1,0,0],"b.jpg":[0,1,0,0],"a.jpg":[1,0,0,0]})");
+  EXPECT_ERROR(open_dataset(root(), "val"), "val.json", "\"a.jpg\" is there twice");
 }
 
 TEST_F(Sources, ATableNamesItsLabels) {
   put("a, b.jpg");
   const std::string other = put("c.jpg");
   const std::string table = put(
-      "set.csv", "path,left,\"wide \"\"x\"\"\"\r\n\"a, b.jpg\",1,0.25\r\n\n" + other + ",0,-1e3\n");
+      "set.csv", "path,left,\"wide \"\"x\"\"\"\r\n\"a, b.jpg\",1,0.25\r\n\n" + other + ",0,1e-3\n");
   const Dataset dataset = open_dataset(table);
   EXPECT_EQ(dataset.kind, "csv");
   EXPECT_EQ(dataset.label_names, (Names{"left", "wide \"x\""}));
-  EXPECT_EQ(dataset.labels, (Labels{1, .25f, 0, -1000.f}));
+  EXPECT_EQ(dataset.labels, (Labels{1, .25f, 0, 1e-3f}));
   EXPECT_EQ(dataset.samples[1].path, other);
+  std::filesystem::rename(table, directory_ / "SET.CSV");
+  EXPECT_EQ(open_dataset((directory_ / "SET.CSV").string()).kind, "csv");
 }
 
 TEST_F(Sources, FaultsOfATableNameTheLine) {
@@ -139,8 +259,14 @@ TEST_F(Sources, FaultsOfATableNameTheLine) {
   refused("path,left,left\na.jpg,1,1\n", "1", "one name");
   refused("path,left\na.jpg,1\na.jpg\n", "3", "1 fields, 2 wanted");
   refused("path,left\na.jpg,yes\n", "2", "\"yes\"");
-  refused("path,left\na.jpg,nan\n", "2", "number");
-  refused("path,left\n\"a.jpg,1\n", "2", "quote");
+  for (const char* value : {"nan", "inf", "-1", "5", "1.0001", "-1e-9", "", " 1", "0x1", "1e999"}) {
+    refused(std::string("path,left\na.jpg,0\na.jpg,") + value + "\n", "3, left", "from 0 to 1");
+  }
+  refused("path,left\n\"a.jpg,1\n", "2", "quote is not closed on its line");
+  refused("path,left\n\"a\nb.jpg\",1\n", "2", "quote is not closed on its line");
+  refused("path,left\n\"a\".jpg,1\n", "2", "closing quote");
+  refused("path,,left\na.jpg,1,1\n", "1", "without a name");
+  refused("path,left,\na.jpg,1,1\n", "1", "without a name");
   refused("path,left\ngone.jpg,1\n", "2", "gone.jpg");
 }
 

@@ -148,16 +148,4 @@ kernels::AugmentCrop draw_crop(const CropRecipe& recipe, Extent picture, const C
   return crop;
 }
 
-std::vector<std::size_t> mirrored_labels(const std::vector<std::string>& names) {
-  std::vector<std::size_t> places(names.size());
-  for (std::size_t k = 0; k < names.size(); ++k) places[k] = k;
-  const auto left = std::find(names.begin(), names.end(), "left");
-  const auto right = std::find(names.begin(), names.end(), "right");
-  if (left != names.end() && right != names.end()) {
-    std::swap(places[static_cast<std::size_t>(left - names.begin())],
-              places[static_cast<std::size_t>(right - names.begin())]);
-  }
-  return places;
-}
-
 }  // namespace vitsnna::train

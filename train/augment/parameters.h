@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "kernels/augment.h"
 #include "train/augment/recipe.h"
@@ -22,8 +20,5 @@ struct CropKey {
 
 /// Of a picture of extent `picture` that begins at AugmentCrop::image = 0.
 kernels::AugmentCrop draw_crop(const CropRecipe& recipe, Extent picture, const CropKey& key);
-
-/// Where each label stands once the picture is mirrored: labels named left and right change places.
-std::vector<std::size_t> mirrored_labels(const std::vector<std::string>& names);
 
 }  // namespace vitsnna::train

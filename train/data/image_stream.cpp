@@ -3,22 +3,28 @@
 #include "train/data/image_stream.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "kernels/error.h"
 
 namespace vitsnna::train {
 
-ImageStream::ImageStream(const Sampler& sampler, ImageSource source, int threads, index_t ahead,
-                         index_t most_bad, index_t first_step)
+namespace {
+
+index_t bytes_of(const StreamedImage& image) {
+  return image.image ? static_cast<index_t>(image.image->rgb.size()) : 0;
+}
+
+}  // namespace
+
+ImageStream::ImageStream(const Sampler& sampler, ImageSource source, const StreamOptions& options)
     : sampler_(sampler),
       source_(std::move(source)),
-      most_bad_(most_bad),
-      taken_(first_step * sampler.batch),
+      options_(options),
+      taken_(options.first_step * sampler.batch),
       assigned_(taken_),
-      places_(static_cast<std::size_t>(std::max<index_t>(ahead, 1))) {
-  for (int k = 0; k < std::max(threads, 1); ++k) {
+      places_(static_cast<std::size_t>(std::max<index_t>(options.ahead, 1))) {
+  for (int k = 0; k < std::max(options.threads, 1); ++k) {
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   }
 }
@@ -44,7 +50,7 @@ StreamedImage ImageStream::fetch(index_t ticket) {
   if (place < 0) return found;
   const Order order = order_of(sampler_.epoch_of(step));
   const auto count = static_cast<std::size_t>(sampler_.count);
-  const auto tries = std::min<index_t>(sampler_.count, most_bad_ + 1);
+  const auto tries = std::min<index_t>(sampler_.count, options_.most_bad + 1);
   for (index_t attempt = 0; attempt < tries; ++attempt) {
     found.index = (*order)[static_cast<std::size_t>(place + attempt) % count];
     try {
@@ -57,13 +63,19 @@ StreamedImage ImageStream::fetch(index_t ticket) {
   return found;
 }
 
+bool ImageStream::may_begin() const {
+  if (assigned_ == taken_) return true;  // next() waits for this one, or will
+  return assigned_ < taken_ + static_cast<index_t>(places_.size()) &&
+         waiting_bytes_ < options_.most_bytes;
+}
+
 void ImageStream::work(const std::stop_token& stop) {
   const auto capacity = static_cast<index_t>(places_.size());
   for (;;) {
     index_t ticket = 0;
     {
       std::unique_lock lock(mutex_);
-      if (!room_.wait(lock, stop, [&] { return assigned_ < taken_ + capacity; })) return;
+      if (!room_.wait(lock, stop, [&] { return may_begin(); })) return;
       ticket = assigned_++;
     }
     StreamedImage found;
@@ -76,6 +88,7 @@ void ImageStream::work(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex_);
       Place& place = places_[static_cast<std::size_t>(ticket % capacity)];
+      waiting_bytes_ += bytes_of(found);
       place.result = std::move(found);
       place.failure = failure;
       place.ready = true;
@@ -90,17 +103,14 @@ StreamedImage ImageStream::next() {
   {
     std::unique_lock lock(mutex_);
     Place& place = places_[static_cast<std::size_t>(taken_) % places_.size()];
-    if (!place.ready) {
-      const auto since = std::chrono::steady_clock::now();
-      ready_.wait(lock, [&] { return place.ready; });
-      waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-    }
+    ready_.wait(lock, [&] { return place.ready; });
     found = std::move(place.result);
+    waiting_bytes_ -= bytes_of(found);
     failure = place.failure;
     place = {};
     ++taken_;
   }
-  room_.notify_one();
+  room_.notify_all();  // one large picture less may let several begin
   if (failure) std::rethrow_exception(failure);
   return found;
 }

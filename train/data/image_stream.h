@@ -35,22 +35,27 @@ struct StreamedImage {
   std::vector<BadImage> bad;           ///< met on the way to it
 };
 
+struct StreamOptions {
+  int threads = 1;
+  index_t ahead = 1;  ///< images that may be decoded or waiting
+  /// Of the pixels that wait: where they are more, threads begin no image but the one that next()
+  /// wants. Those being decoded then come on top.
+  index_t most_bytes = index_t{1} << 30;
+  index_t most_bad = 0;  ///< unreadable images in a row after which the search for one ends
+  index_t first_step = 0;
+};
+
 /// Image t is slot t % batch of step t / batch. One that cannot be read gives its place to the next
 /// of the epoch's order that can, so what comes depends on the files alone, not on the threads.
 class ImageStream {
  public:
-  /// At most `ahead` images are decoded or waiting; after `most_bad` unreadable ones in a row the
-  /// search for one image ends.
-  ImageStream(const Sampler& sampler, ImageSource source, int threads, index_t ahead,
-              index_t most_bad, index_t first_step);
+  ImageStream(const Sampler& sampler, ImageSource source, const StreamOptions& options);
   ~ImageStream();
   ImageStream(const ImageStream&) = delete;
   ImageStream& operator=(const ImageStream&) = delete;
 
   /// The next image; waits for it. Rethrows what a thread threw other than Error.
   StreamedImage next();
-
-  double waited_seconds() const { return waited_; }
 
  private:
   using Order = std::shared_ptr<const std::vector<index_t>>;
@@ -60,19 +65,20 @@ class ImageStream {
     std::exception_ptr failure;
   };
 
+  bool may_begin() const;
   void work(const std::stop_token& stop);
   StreamedImage fetch(index_t ticket);
   Order order_of(std::uint32_t epoch);
 
   Sampler sampler_;
   ImageSource source_;
-  index_t most_bad_;
-  double waited_ = 0.;
+  StreamOptions options_;
 
   std::mutex mutex_;
   std::condition_variable_any room_, ready_;
   index_t taken_;     ///< by the consumer
   index_t assigned_;  ///< to threads
+  index_t waiting_bytes_ = 0;
   std::vector<Place> places_;
   std::mutex orders_mutex_;
   std::map<std::uint32_t, Order> orders_;  ///< of the epochs that threads are in

@@ -41,7 +41,7 @@ void check(const Sampler& sampler) {
   }
   if (sampler.count < 1) throw Error("a data set without images");
   if (sampler.steps_per_epoch() < 1) {
-    throw Error(fmt::format("{} images do not fill one batch of {} ({} ranks, {} parts)",
+    throw Error(fmt::format("--batch: {} images do not fill one batch of {} ({} ranks, {} parts)",
                             sampler.count, sampler.global_batch(), sampler.ranks, sampler.parts));
   }
 }

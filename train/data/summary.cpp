@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <system_error>
 #include <unordered_map>
@@ -20,6 +21,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Number k of `count` images that are evenly spread over the set.
+const Sample& spread(const Dataset& dataset, index_t k, index_t count) {
+  return dataset.samples[static_cast<std::size_t>(k * dataset.size() / count)];
+}
+
 SetSummary summary_of(const Dataset& dataset, index_t most_sized) {
   SetSummary set;
   set.kind = dataset.kind;
@@ -28,14 +34,21 @@ SetSummary summary_of(const Dataset& dataset, index_t most_sized) {
   set.images = dataset.size();
   set.notes = dataset.notes;
   set.sized = std::min(set.images, most_sized);
+  double pixels = 0.;
   for (index_t k = 0; k < set.sized; ++k) {
-    const Sample& sample = dataset.samples[static_cast<std::size_t>(k * set.images / set.sized)];
+    const Sample& sample = spread(dataset, k, set.sized);
     try {
       const engine::Extent extent = engine::image_extent(sample.path);
       ++set.sizes[{extent.height, extent.width}];
+      pixels += static_cast<double>(extent.area());
     } catch (const Error&) {
       ++set.unreadable;
     }
+  }
+  const index_t readable = set.sized - set.unreadable;
+  if (readable > 0) {
+    set.decoded_bytes =
+        3. * pixels / static_cast<double>(readable) * static_cast<double>(set.images);
   }
   for (std::size_t label = 0; label < dataset.label_names.size(); ++label) {
     LabelCount count{dataset.label_names[label]};
@@ -63,45 +76,87 @@ std::string hash_of(const Sample& sample) {
   }
 }
 
-Overlap overlap_of(const Dataset& first, const Dataset& second) {
+/// Bytes from the middle of a file of that size, where compressed pictures differ if they do; empty
+/// where it cannot be read.
+std::string middle_of(const Sample& sample, std::int64_t bytes) {
+  std::string middle(static_cast<std::size_t>(std::min<std::int64_t>(bytes, 512)), '\0');
+  std::ifstream in(sample.path, std::ios::binary);
+  in.seekg((bytes - static_cast<std::int64_t>(middle.size())) / 2);
+  in.read(middle.data(), static_cast<std::streamsize>(middle.size()));
+  return in ? middle : std::string();
+}
+
+/// The contents of a set, of which as little is read as it takes to know whether another is there.
+class Contents {
+ public:
+  explicit Contents(const Dataset& dataset) {
+    for (const Sample& sample : dataset.samples) by_bytes_[bytes_of(sample)].push_back(&sample);
+    by_bytes_.erase(-1);
+  }
+
+  bool has(const Sample& sample) {
+    const auto alike = by_bytes_.find(bytes_of(sample));
+    if (alike == by_bytes_.end()) return false;
+    Middles& middles = by_middle_[alike->first];
+    if (middles.empty()) {
+      for (const Sample* one : alike->second) {
+        middles[middle_of(*one, alike->first)].push_back(one);
+      }
+    }
+    const auto close = middles.find(middle_of(sample, alike->first));
+    if (close == middles.end()) return false;
+    const std::string hash = hash_of(sample);
+    return !hash.empty() &&
+           std::any_of(close->second.begin(), close->second.end(), [&](const Sample* one) {
+             std::string& known = hashes_[one];
+             if (known.empty()) known = hash_of(*one);
+             return known == hash;
+           });
+  }
+
+ private:
+  using Middles = std::unordered_map<std::string, std::vector<const Sample*>>;
+  std::unordered_map<std::int64_t, std::vector<const Sample*>> by_bytes_;
+  std::unordered_map<std::int64_t, Middles> by_middle_;
+  std::unordered_map<const Sample*, std::string> hashes_;
+};
+
+Overlap overlap_of(const Dataset& first, const Dataset& second, index_t most_compared) {
   Overlap overlap;
   overlap.first = first.split.empty() ? first.path : first.split;
   overlap.second = second.split.empty() ? second.path : second.split;
   std::unordered_set<std::string> names;
-  std::unordered_map<std::int64_t, std::vector<const Sample*>> by_bytes;
-  for (const Sample& sample : first.samples) {
-    names.insert(name_of(sample));
-    by_bytes[bytes_of(sample)].push_back(&sample);
-  }
-  std::unordered_map<std::int64_t, std::unordered_set<std::string>> hashes;  ///< of `first`
+  for (const Sample& sample : first.samples) names.insert(name_of(sample));
   for (const Sample& sample : second.samples) {
-    const bool same_name = names.contains(name_of(sample));
-    bool same_content = false;
-    const std::int64_t bytes = bytes_of(sample);
-    const auto alike = by_bytes.find(bytes);
-    if (bytes >= 0 && alike != by_bytes.end()) {
-      std::unordered_set<std::string>& known = hashes[bytes];
-      if (known.empty()) {
-        for (const Sample* one : alike->second) known.insert(hash_of(*one));
-        known.erase("");
-      }
-      same_content = known.contains(hash_of(sample));
-    }
-    overlap.same_name += same_name;
-    overlap.same_content += same_content;
-    if ((same_name || same_content) && overlap.example.empty()) overlap.example = sample.path;
+    if (!names.contains(name_of(sample))) continue;
+    if (overlap.same_name++ == 0) overlap.example = sample.path;
+  }
+  Contents contents(first);
+  overlap.second_images = second.size();
+  overlap.compared = std::min(second.size(), most_compared);
+  for (index_t k = 0; k < overlap.compared; ++k) {
+    const Sample& sample = spread(second, k, overlap.compared);
+    if (!contents.has(sample)) continue;
+    if (overlap.same_content++ == 0 && overlap.same_name == 0) overlap.example = sample.path;
   }
   return overlap;
 }
 
+std::string text_of_bytes(double bytes) {
+  constexpr double mib = 1 << 20, gib = 1 << 30;
+  return bytes < gib ? fmt::format("{:.1f} MiB", bytes / mib)
+                     : fmt::format("{:.1f} GiB", bytes / gib);
+}
+
 }  // namespace
 
-DataSummary summarise(const std::vector<const Dataset*>& sets, index_t most_sized) {
+DataSummary summarise(const std::vector<const Dataset*>& sets, index_t most_sized,
+                      index_t most_compared) {
   DataSummary summary;
   for (const Dataset* set : sets) summary.sets.push_back(summary_of(*set, most_sized));
   for (std::size_t a = 0; a < sets.size(); ++a) {
     for (std::size_t b = a + 1; b < sets.size(); ++b) {
-      summary.overlaps.push_back(overlap_of(*sets[a], *sets[b]));
+      summary.overlaps.push_back(overlap_of(*sets[a], *sets[b], most_compared));
     }
   }
   return summary;
@@ -126,6 +181,8 @@ std::string text_of(const DataSummary& summary) {
       line += fmt::format(", {} more sizes", sizes.size() - most_lines);
     if (set.unreadable > 0) line += fmt::format(", without a readable header: {}", set.unreadable);
     text += fmt::format("  height x width of {} headers: {}\n", set.sized, line);
+    text += fmt::format("  decoded at full size: {}{}\n", set.sized < set.images ? "about " : "",
+                        text_of_bytes(set.decoded_bytes));
     if (!set.labels.empty()) {
       line.clear();
       for (const LabelCount& label : set.labels) {
@@ -139,8 +196,12 @@ std::string text_of(const DataSummary& summary) {
     for (const std::string& note : set.notes) text += fmt::format("  {}\n", note);
   }
   for (const Overlap& overlap : summary.overlaps) {
-    text += fmt::format("{} and {} share {} names and {} files{}\n", overlap.first, overlap.second,
-                        overlap.same_name, overlap.same_content,
+    const std::string files =
+        overlap.compared < overlap.second_images
+            ? fmt::format("{} of {} files compared", overlap.same_content, overlap.compared)
+            : fmt::format("{} files", overlap.same_content);
+    text += fmt::format("{} and {} share {} names and {}{}\n", overlap.first, overlap.second,
+                        overlap.same_name, files,
                         overlap.example.empty() ? "" : ", " + overlap.example + " for one");
   }
   return text;

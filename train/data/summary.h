@@ -22,6 +22,7 @@ struct SetSummary {
   index_t sized = 0;                                     ///< whose header was read
   index_t unreadable = 0;                                ///< of those, headers without a size
   std::map<std::pair<index_t, index_t>, index_t> sizes;  ///< (height, width) -> images of `sized`
+  double decoded_bytes = 0.;  ///< of all images at the mean of those sizes, three bytes a pixel
   std::vector<LabelCount> labels;
   std::vector<std::string> notes;
 };
@@ -30,7 +31,9 @@ struct SetSummary {
 struct Overlap {
   std::string first, second;  ///< the splits, or the paths where there are none
   index_t same_name = 0, same_content = 0;
-  std::string example;  ///< a path of the second set, where there is one
+  index_t second_images = 0;  ///< images of the second set
+  index_t compared = 0;       ///< of those, whose content was looked for in the first
+  std::string example;        ///< a path of the second set, where there is one
 };
 
 struct DataSummary {
@@ -38,9 +41,11 @@ struct DataSummary {
   std::vector<Overlap> overlaps;  ///< of every two sets
 };
 
-/// Headers are read of at most `most_sized` images a set, evenly spread; contents only of files
-/// whose sizes in bytes agree.
-DataSummary summarise(const std::vector<const Dataset*>& sets, index_t most_sized = 2000);
+/// Headers are read of at most `most_sized` images a set, and contents are looked for of at most
+/// `most_compared`, both evenly spread. A whole file is read only where another has its size in
+/// bytes and the same bytes in its middle.
+DataSummary summarise(const std::vector<const Dataset*>& sets, index_t most_sized = 2000,
+                      index_t most_compared = 5000);
 
 /// Some lines, the last with its line feed.
 std::string text_of(const DataSummary& summary);

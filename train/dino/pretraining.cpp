@@ -63,8 +63,8 @@ LoaderOptions loader_options(const PretrainOptions& options, const Communicator&
   loader.max_bad = options.max_bad;
   loader.cache = options.cache;
   loader.cache_folder = options.cache_folder;
-  loader.mean = metadata.mean;
-  loader.deviation = metadata.deviation;
+  loader.format.mean = metadata.mean;
+  loader.format.deviation = metadata.deviation;
   loader.report = options.report_bad;
   return loader;
 }

@@ -76,8 +76,8 @@ LoaderOptions loader_options(const FeatureOptions& options, const Communicator& 
   // No scaled decoding: features are those of a picture that `predict` reads.
   loader.max_bad = options.max_bad;
   loader.report = options.report_bad;
-  loader.mean = metadata.mean;
-  loader.deviation = metadata.deviation;
+  loader.format.mean = metadata.mean;
+  loader.format.deviation = metadata.deviation;
   return loader;
 }
 

@@ -6,6 +6,7 @@
 #include "engine/ledger.h"
 #include "kernels/error.h"
 #include "model/backward.h"
+#include "train/augment/mirrored_labels.h"
 #include "train/supervised/rules.h"
 
 namespace vitsnna::train {
@@ -28,8 +29,8 @@ LoaderOptions loader_options(const FinetuneOptions& options, const Communicator&
   loader.max_bad = options.max_bad;
   loader.cache = options.cache;
   loader.cache_folder = options.cache_folder;
-  loader.mean = metadata.mean;
-  loader.deviation = metadata.deviation;
+  loader.format.mean = metadata.mean;
+  loader.format.deviation = metadata.deviation;
   loader.report = options.report_bad;
   return loader;
 }
@@ -50,6 +51,7 @@ ModelLearner::ModelLearner(engine::Queue& queue, Communicator& communicator,
       bce_(queue, communicator, vit_.parameters(),
            layer_wise_rules(config.depth, options.layer_decay), options, config.num_classes),
       arena_(engine::Arena::planning()) {
+  require_mirrored_labels(train.label_names, options.flip);
   plan(options.batch / communicator.size());
 }
 

@@ -1,44 +1,25 @@
 // A JSON file whose every complaint names the file.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
-
-#include "kernels/error.h"
 
 namespace vitsnna::train {
 
-inline nlohmann::json read_json(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  if (!in) throw Error(fmt::format("{}: cannot be opened", path.string()));
-  try {
-    return nlohmann::json::parse(in);
-  } catch (const nlohmann::json::exception& error) {
-    std::string text = error.what();
-    for (char& c : text) c = c == '\n' ? ' ' : c;
-    throw Error(fmt::format("{}: not JSON: {}", path.string(), text));
-  }
-}
+/// Throws Error naming the file: missing, not JSON, nested more than 16 deep (no layout needs more
+/// than 4, and printing what is nested without end takes a stack without end), or a name that an
+/// object gives twice, of which JSON readers keep one in silence.
+nlohmann::json read_json(const std::filesystem::path& path);
 
 /// Member `name` of an object; throws Error naming `where`.
-inline const nlohmann::json& member(const nlohmann::json& object, const char* name,
-                                    const std::string& where) {
-  if (!object.is_object() || !object.contains(name)) {
-    throw Error(fmt::format("{}: no \"{}\"", where, name));
-  }
-  return object[name];
-}
+const nlohmann::json& member(const nlohmann::json& object, const char* name,
+                             const std::string& where);
+
+/// A value as a message shows it: its beginning.
+std::string shown(const nlohmann::json& value);
 
 /// A label: 0 or 1.
-inline float label_of(const nlohmann::json& value, const std::string& where) {
-  if (!value.is_number() || (value != 0 && value != 1)) {
-    throw Error(fmt::format("{}: label {}, 0 or 1 wanted", where, value.dump().substr(0, 40)));
-  }
-  return value.get<float>();
-}
+float label_of(const nlohmann::json& value, const std::string& where);
 
 }  // namespace vitsnna::train

@@ -1,9 +1,12 @@
 // The layout of the released SNNA code: a folder a split, and a dictionary of its labels.
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
+#include "engine/io/printable.h"
+#include "kernels/error.h"
 #include "train/data/sources/json_file.h"
 #include "train/data/sources/layouts.h"
 #include "train/data/sources/sources.h"
@@ -21,9 +24,9 @@ void read_snna(const fs::path& folder, std::string_view split, Dataset& dataset)
   dataset.label_names = action_names();
   std::set<std::string> listed;
   for (const auto& [name, values] : file.items()) {
-    const std::string where = fmt::format("{}: {}", path.string(), name);
+    const std::string where = fmt::format("{}: {}", path.string(), engine::printable(name));
     if (!values.is_array() || values.size() != 4) {
-      throw Error(fmt::format("{}: {}, 4 numbers wanted", where, values.dump().substr(0, 40)));
+      throw Error(fmt::format("{}: {}, 4 numbers wanted", where, shown(values)));
     }
     const fs::path image = folder / split / name;
     require_image_file(image, where);

@@ -36,7 +36,7 @@ struct Layout {
 constexpr std::array<Layout, 5> kLayouts = {{
     {"csv", false,
      [](const fs::path& path, std::string_view) {
-       return fs::is_regular_file(path) && path.extension() == ".csv";
+       return fs::is_regular_file(path) && lower_extension(path) == ".csv";
      },
      [](const fs::path& path, std::string_view, Dataset& dataset) { read_csv(path, dataset); }},
     {"bdd-oia", true,
