@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -379,6 +380,26 @@ TEST_F(CliPretrain, AStepThatIsNotFiniteEndsTheRunAndCanBeTakenAgain) {
   const Outcome nowhere = pretrain("elsewhere", {"--replay", file("run/" + failed)});
   EXPECT_EQ(nowhere.exit_code, 1) << nowhere;
   EXPECT_FALSE(fs::exists(file("elsewhere")));
+}
+
+/// A Python with timm, by $VITSNNA_PYTHON.
+TEST_F(CliPretrain, TimmLoadsTheTeacherAsItIs) {
+  const char* named = std::getenv("VITSNNA_PYTHON");
+  const std::string python = named ? named : "python3";
+  if (std::system((python + " -c 'import timm, safetensors.torch' 2>/dev/null").c_str()) != 0) {
+    GTEST_SKIP() << python << " has no timm and safetensors (VITSNNA_PYTHON names another)";
+  }
+  ASSERT_EQ(pretrain("run", {"--model", "random", "--arch", "vit_tiny", "--patch-size", "16",
+                             "--global-size", "96x96", "--local-size", "32x32", "--epochs", "2"})
+                .exit_code,
+            0);
+  write_bytes(file("check.py"),
+              "import sys, timm, safetensors.torch\n"
+              "model = timm.create_model('vit_tiny_patch16_224', num_classes=0, img_size=96)\n"
+              "model.load_state_dict(safetensors.torch.load_file(sys.argv[1]), strict=True)\n");
+  const std::string command =
+      fmt::format("{} {} {}", python, file("check.py"), file("run/teacher.safetensors"));
+  EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
 TEST_F(CliPretrain, JsonIsOneObject) {
