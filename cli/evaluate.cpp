@@ -30,8 +30,8 @@ struct EvaluateArguments {
   RunArguments run;
 };
 
-/// --size, else what `predict` takes: the model's input_size, else its trained grid, and of a square
-/// the centre that its crop_pct says.
+/// --size, else what `predict` takes: the model's input_size, else its trained grid, and of a
+/// square the centre that its crop_pct says.
 void set_size(const EvaluateArguments& arguments, const Session& session,
               train::FeatureOptions& options) {
   const model::VitConfig& config = session.config();
@@ -41,7 +41,8 @@ void set_size(const EvaluateArguments& arguments, const Session& session,
   } else {
     options.size = {config.trained_grid_height * config.patch_size,
                     config.trained_grid_width * config.patch_size};
-    if (metadata.input_size) options.size = {metadata.input_size->first, metadata.input_size->second};
+    if (metadata.input_size)
+      options.size = {metadata.input_size->first, metadata.input_size->second};
     options.crop_pct = metadata.crop_pct.value_or(explain::kDefaultCropPct);
   }
   if (options.size.height % config.patch_size != 0 || options.size.width % config.patch_size != 0) {

@@ -63,8 +63,8 @@ void fail_with_step(const fs::path& folder, train::Communicator& ranks, train::P
                              {"accumulate", std::to_string(run.options().accumulate)}});
   ranks.barrier();  // the first that throws ends the others
   throw Error(fmt::format(
-      "step {}: the {} not finite{}; --replay {} takes it again, the last checkpoint is whole", step,
-      what_is_not_finite(report),
+      "step {}: the {} not finite{}; --replay {} takes it again, the last checkpoint is whole",
+      step, what_is_not_finite(report),
       report.non_finite_rank > 0 ? fmt::format(" on rank {}", report.non_finite_rank) : "",
       file.string()));
 }
@@ -90,11 +90,11 @@ void replay_failed_step(const fs::path& file, train::Communicator& ranks, train:
     json[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nullptr;
   }
   json["reproduced"] = reproduced;
-  console.result(fmt::format(
-      "step {}: {}{}:{}", state.steps + 1,
-      report.finite ? "all numbers are finite"
-                    : fmt::format("the {} not finite", what_is_not_finite(report)),
-      reproduced ? ", as then" : ", another outcome than then", text));
+  console.result(fmt::format("step {}: {}{}:{}", state.steps + 1,
+                             report.finite
+                                 ? "all numbers are finite"
+                                 : fmt::format("the {} not finite", what_is_not_finite(report)),
+                             reproduced ? ", as then" : ", another outcome than then", text));
   if (console.json()) write_stdout(json_text(json));
 }
 

@@ -15,8 +15,8 @@ namespace vitsnna::cli {
                                  train::Pretraining& run, const train::DinoReport& report);
 
 /// Takes the step that `file` (failed-step-N.safetensors) was written for again, from its state and
-/// inputs, and says what came out beside what did then. Writes no file. Throws Error naming the file
-/// and what does not fit, as another number of ranks or parts.
+/// inputs, and says what came out beside what did then. Writes no file. Throws Error naming the
+/// file and what does not fit, as another number of ranks or parts.
 void replay_failed_step(const std::filesystem::path& file, train::Communicator& ranks,
                         train::Pretraining& run, const Console& console);
 

@@ -5,6 +5,7 @@
 #include "cli/training_options.h"
 #include "cli/training_process.h"
 #include "engine/io/sha256.h"
+#include "train/data/dataset_digest.h"
 #include "train/supervised/finetuning.h"
 
 namespace vitsnna::cli {
@@ -142,49 +143,50 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
                             const LabelledSets& sets) {
   const train::FinetuneOptions& o = arguments.options;
   const CheckpointArguments& checkpoint = arguments.checkpoint;
-  return {{"command", std::string("finetune")},
-          {"model", arguments.model},
-          {"model_sha256", model_sha256},
-          {"part", checkpoint.part.empty() ? "teacher" : checkpoint.part},
-          {"head", checkpoint.head_file},
-          {"head_sha256", checkpoint.head_file.empty()
-                              ? std::string()
-                              : engine::sha256_of_file(checkpoint.head_file)},
-          {"heads", checkpoint.heads},
-          {"data", arguments.data},
-          {"split", sets.train.split},
-          {"val_data",
-           arguments.validation_data.empty() ? arguments.data : arguments.validation_data},
-          {"val_split", sets.validation.split},
-          {"recipe", arguments.recipe},
-          {"size", text_of(o.size)},
-          {"blocks", o.head_blocks},
-          {"standardise", o.standardise},
-          {"epochs", o.epochs},
-          {"batch", o.batch},
-          {"optimizer", arguments.optimizer},
-          {"lr", o.learning_rate},
-          {"final_lr", o.final_learning_rate},
-          {"warmup_epochs", o.warmup_epochs},
-          {"weight_decay", o.weight_decay},
-          {"momentum", static_cast<double>(o.momentum)},
-          {"clip", static_cast<double>(o.clip)},
-          {"positive_weights", arguments.positive_weights},
-          {"tune_thresholds", arguments.tune_thresholds},
-          {"seed", static_cast<std::int64_t>(o.seed)},
-          {"whole_model", o.whole_model},
-          {"layer_decay", o.layer_decay},
-          {"flip", o.flip},
-          {"precision", arguments.run.precision},
-          {"checkpoint_every", arguments.checkpoint_every},
-          {"keep", arguments.keep},
-          {"log_every", arguments.log_every},
-          {"cache", arguments.cache},
-          {"cache_folder", arguments.cache_folder},
-          {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
-          {"max_bad", o.max_bad},
-          {"device", arguments.run.device},
-          {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
+  return {
+      {"command", std::string("finetune")},
+      {"model", arguments.model},
+      {"model_sha256", model_sha256},
+      {"part", checkpoint.part.empty() ? "teacher" : checkpoint.part},
+      {"head", checkpoint.head_file},
+      {"head_sha256",
+       checkpoint.head_file.empty() ? std::string() : engine::sha256_of_file(checkpoint.head_file)},
+      {"heads", checkpoint.heads},
+      {"data", arguments.data},
+      {"split", sets.train.split},
+      {"data_sha256", train::digest_of(sets.train)},
+      {"val_data", arguments.validation_data.empty() ? arguments.data : arguments.validation_data},
+      {"val_split", sets.validation.split},
+      {"val_data_sha256", train::digest_of(sets.validation)},
+      {"recipe", arguments.recipe},
+      {"size", text_of(o.size)},
+      {"blocks", o.head_blocks},
+      {"standardise", o.standardise},
+      {"epochs", o.epochs},
+      {"batch", o.batch},
+      {"optimizer", arguments.optimizer},
+      {"lr", o.learning_rate},
+      {"final_lr", o.final_learning_rate},
+      {"warmup_epochs", o.warmup_epochs},
+      {"weight_decay", o.weight_decay},
+      {"momentum", static_cast<double>(o.momentum)},
+      {"clip", static_cast<double>(o.clip)},
+      {"positive_weights", arguments.positive_weights},
+      {"tune_thresholds", arguments.tune_thresholds},
+      {"seed", static_cast<std::int64_t>(o.seed)},
+      {"whole_model", o.whole_model},
+      {"layer_decay", o.layer_decay},
+      {"flip", o.flip},
+      {"precision", arguments.run.precision},
+      {"checkpoint_every", arguments.checkpoint_every},
+      {"keep", arguments.keep},
+      {"log_every", arguments.log_every},
+      {"cache", arguments.cache},
+      {"cache_folder", arguments.cache_folder},
+      {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
+      {"max_bad", o.max_bad},
+      {"device", arguments.run.device},
+      {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
 }
 
 const std::set<std::string>& finetune_may_change() {

@@ -10,8 +10,8 @@ struct LabelledSets {
   train::Dataset train, validation;
 };
 
-/// Throws Error naming the option and the set where a split is missing or not named, where a set has
-/// no labels, and where an image is in both, by whatever path.
+/// Throws Error naming the option and the set where a split is missing or not named, where a set
+/// has no labels, and where an image is in both, by whatever path.
 LabelledSets open_labelled_sets(const FinetuneArguments& arguments);
 
 /// Negatives over positives, by label. Throws Error where a label has none of either.

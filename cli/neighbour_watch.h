@@ -15,7 +15,8 @@ namespace vitsnna::cli {
 class NeighbourWatch {
  public:
   /// Opens the labelled set's splits train and val. Throws Error naming the option and what the set
-  /// lacks, or the size that the backbone's patches do not divide. What is passed by reference outlives this.
+  /// lacks, or the size that the backbone's patches do not divide. What is passed by reference
+  /// outlives this.
   NeighbourWatch(const PretrainArguments& arguments, const model::VitConfig& backbone,
                  engine::Queue& queue, train::Communicator& ranks, PassProgress& progress);
 

@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "cli/training_options.h"
 #include "cli/training_process.h"
+#include "train/data/dataset_digest.h"
 
 namespace vitsnna::cli {
 namespace {
@@ -109,9 +110,10 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
   CLI::Option* resume =
       app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
           ->group(kKeeping);
-  app.add_option("--replay", arguments.replay,
-                 "Take the step again that ended the run of --output because it was not finite, and "
-                 "write nothing: a failed-step-N.safetensors")
+  app.add_option(
+         "--replay", arguments.replay,
+         "Take the step again that ended the run of --output because it was not finite, and "
+         "write nothing: a failed-step-N.safetensors")
       ->type_name("FILE")
       ->group(kKeeping)
       ->excludes(resume);
@@ -146,7 +148,8 @@ void resolve(const CLI::App& app, PretrainArguments& arguments) {
   if (parse_random_model(arguments.model)) {
     refuse_idle(app, {"--part", "--heads"}, "of a --model FILE, random weights have none");
   } else {
-    refuse_idle(app, {"--arch", "--patch-size"}, "of random weights, --model says what its file is");
+    refuse_idle(app, {"--arch", "--patch-size"},
+                "of random weights, --model says what its file is");
   }
   if (arguments.recipe == "paper") apply_paper_recipe(app, arguments);
   train::PretrainOptions& options = arguments.options;
@@ -187,6 +190,7 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
   train::RunConfig config = {{"command", std::string("pretrain")},
                              {"data", arguments.data},
                              {"split", dataset.split},
+                             {"data_sha256", train::digest_of(dataset)},
                              {"model", arguments.model},
                              {"recipe", arguments.recipe},
                              {"epochs", o.epochs},
@@ -235,15 +239,16 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
   if (neighbours) {
     config["knn_data"] = arguments.knn_data.empty() ? arguments.data : arguments.knn_data;
     config["knn_size"] = text_of(knn_size(arguments));
+    config["knn_train_sha256"] = train::digest_of(neighbours->bank());
+    config["knn_val_sha256"] = train::digest_of(neighbours->queries());
   }
   return config;
 }
 
 const std::set<std::string>& pretrain_may_change() {
   static const std::set<std::string> names = {
-      "data",      "knn_data", "recipe",       "accumulate", "checkpoint_every", "keep",
-      "log_every", "cache",    "cache_folder", "device",     "threads",          "decode_threads",
-      "max_bad"};
+      "data",  "knn_data",     "recipe", "accumulate", "checkpoint_every", "keep",   "log_every",
+      "cache", "cache_folder", "device", "threads",    "decode_threads",   "max_bad"};
   return names;
 }
 

@@ -116,12 +116,12 @@ void PretrainRun::end_step(const Values& values, bool stops) {
 void PretrainRun::print(const train::DinoReport& report, const train::DinoStep& schedule) {
   const Speed::Rates rates = speed_->take(run_.done(), run_.data().stall_seconds);
   folder_.log_timing(run_.done(), rates.values());
-  console_.note(fmt::format(
-      "step {}/{}  epoch {}  loss {:.4f}  entropy {:.4f}  kl {:.4f}  gradient {:.3f}  "
-      "centre {:.3f}  lr {:.2e}  {}",
-      run_.done(), run_.steps(), (run_.done() - 1) / run_.steps_per_epoch(), report.loss,
-      report.teacher_entropy, report.divergence, report.gradient_norm, report.centre_norm,
-      schedule.learning_rate, rates.text()));
+  console_.note(
+      fmt::format("step {}/{}  epoch {}  loss {:.4f}  entropy {:.4f}  kl {:.4f}  gradient {:.3f}  "
+                  "centre {:.3f}  lr {:.2e}  {}",
+                  run_.done(), run_.steps(), (run_.done() - 1) / run_.steps_per_epoch(),
+                  report.loss, report.teacher_entropy, report.divergence, report.gradient_norm,
+                  report.centre_norm, schedule.learning_rate, rates.text()));
 }
 
 /// Nearest neighbours' scores of the teacher; it is kept where it is the best so far.

@@ -60,8 +60,8 @@ class RunFolder {
   /// What depends on the clock and is no part of what a resumed run repeats.
   void log_timing(index_t step, const std::map<std::string, double>& values);
 
-  /// Writes the checkpoint, behind the log that leads to it, and the curve. Throws Error where ranks
-  /// have come to differ.
+  /// Writes the checkpoint, behind the log that leads to it, and the curve. Throws Error where
+  /// ranks have come to differ.
   void save(const train::RunState& state);
 
  private:

@@ -14,9 +14,10 @@ namespace vitsnna::model {
 using TensorMap = std::map<std::string, engine::HostTensor>;
 
 /// Width, patch and channels from patch_embed, depth from the block numbers, the trained grid from
-/// pos_embed (metadata's `trained_grid`, else that of `input_size` where it has as many patches, else
-/// square), classes and n from the head. Heads: `heads`, else the metadata's, else width / 64. Throws Error naming the file and
-/// the tensor that is missing or of an impossible shape, and heads that do not divide the width.
+/// pos_embed (metadata's `trained_grid`, else that of `input_size` where it has as many patches,
+/// else square), classes and n from the head. Heads: `heads`, else the metadata's, else width / 64.
+/// Throws Error naming the file and the tensor that is missing or of an impossible shape, and heads
+/// that do not divide the width.
 VitConfig infer_config(const std::string& path, const TensorMap& tensors, const StringMap& metadata,
                        std::optional<index_t> heads);
 

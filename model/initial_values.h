@@ -12,7 +12,6 @@ void fill_normal(std::span<float> values, float deviation, std::uint64_t seed,
                  std::uint32_t position);
 
 /// Uniform in [-bound, bound).
-void fill_uniform(std::span<float> values, float bound, std::uint64_t seed,
-                  std::uint32_t position);
+void fill_uniform(std::span<float> values, float bound, std::uint64_t seed, std::uint32_t position);
 
 }  // namespace vitsnna::model

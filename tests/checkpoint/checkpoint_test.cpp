@@ -89,7 +89,8 @@ TEST(Checkpoint, ATrainedGridThatIsSaidGoesBeforeTheInputSize) {
   config.trained_grid_height = 2;
   config.trained_grid_width = 8;
   // 4x4 patches, as many, are what it is used with.
-  const std::map<std::string, std::string> metadata = {{"trained_grid", "2x8"}, {"input_size", "16x16"}};
+  const std::map<std::string, std::string> metadata = {{"trained_grid", "2x8"},
+                                                       {"input_size", "16x16"}};
   EXPECT_EQ(load_checkpoint_from(file_of(config, metadata)).config, config);
   EXPECT_ERROR(load_checkpoint_from(file_of(config, {{"trained_grid", "3x8"}})), "trained_grid",
                "3x8", "16");

@@ -115,8 +115,8 @@ TEST_F(CliFinetune, ALabelledSetBecomesAModelThatEvaluateScoresAlike) {
 
 TEST_F(CliFinetune, TheWholeModelLearnsAndItsHeadGoesOn) {
   ASSERT_EQ(finetune("head").exit_code, 0);
-  const Outcome outcome = finetune("whole", {"--whole-model", "--layer-decay", "0.7", "--model",
-                                             file("head/best.safetensors")});
+  const Outcome outcome = finetune(
+      "whole", {"--whole-model", "--layer-decay", "0.7", "--model", file("head/best.safetensors")});
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
   EXPECT_NE(outcome.err.find("goes on with the model's own head"), std::string::npos) << outcome;
   EXPECT_TRUE(fs::exists(file("whole/last.safetensors")));
@@ -135,7 +135,8 @@ TEST_F(CliFinetune, EveryOptionIsResolvedInTheConfiguration) {
   EXPECT_EQ(config.at("val_split"), "val");
   EXPECT_EQ(config.at("val_data"), config.at("data"));
   EXPECT_EQ(config.at("part"), "teacher");
-  ASSERT_EQ(finetune("paper", {"--recipe", "paper", "--positive-weights", "balanced"}).exit_code, 0);
+  ASSERT_EQ(finetune("paper", {"--recipe", "paper", "--positive-weights", "balanced"}).exit_code,
+            0);
   EXPECT_EQ(json::parse(read_bytes(file("paper/config.json"))).at("blocks"), 4);
   EXPECT_EQ(model::load_checkpoint(file("paper/last.safetensors")).config.head_blocks, 4);
 }
@@ -185,6 +186,25 @@ TEST_F(CliFinetune, ARunGoesOnWithItsOwnOptionsAndImagesAlone) {
   refused({"--head", file("other.safetensors"), "--seed", "2"}, "seed = 0");
   refused({"--head", file("other.safetensors"), "--heads", "4"}, "heads = 0, now it is 4");
   refused({}, "head_sha256");
+  // The labels under the same path are others, then the images are; elsewhere the same ones will
+  // do.
+  const std::string head = file("other.safetensors"), labels = read_bytes(file("set/train.json"));
+  json changed = json::parse(labels);
+  changed.at("03.png").at(0) = 1 - changed.at("03.png").at(0).get<int>();
+  write_bytes(file("set/train.json"), changed.dump());
+  refused({"--head", head}, "data_sha256");
+  write_bytes(file("set/train.json"), labels);
+  const std::string val_labels = read_bytes(file("set/val.json"));
+  changed = json::parse(val_labels);
+  changed.erase("03.png");
+  write_bytes(file("set/val.json"), changed.dump());
+  refused({"--head", head}, "val_data_sha256");
+  write_bytes(file("set/val.json"), val_labels);
+  fs::rename(file("set"), file("moved"));
+  EXPECT_EQ(
+      finetune("run", {"--resume", "--head", head, "--data", "snna:" + file("moved")}).exit_code,
+      0);
+  fs::rename(file("moved"), file("set"));
   fs::copy_file(file("run/last.safetensors"), file("other.safetensors"),
                 fs::copy_options::overwrite_existing);
   refused({"--head", file("other.safetensors")}, "head_sha256");
@@ -237,8 +257,8 @@ TEST_F(CliFinetune, ASignalEndsAnyPassAndTheRunGoesOnToTheSameBytes) {
     ASSERT_EQ(outcome.exit_code, 0) << outcome;
     ASSERT_NE(outcome.out.find("stopped by a signal after step"), std::string::npos) << outcome;
     const std::string name = "stopped/checkpoints/step-000000003.safetensors";
-    in_validation = fs::exists(file(name)) &&
-                    engine::read_safetensors(file(name)).metadata.contains("pending");
+    in_validation =
+        fs::exists(file(name)) && engine::read_safetensors(file(name)).metadata.contains("pending");
     if (in_validation) break;
   }
   EXPECT_TRUE(in_validation);
@@ -288,8 +308,8 @@ TEST_F(CliFinetune, EvaluateTakesThePixelsThatPredictTakes) {
   double losses[2] = {};
   for (const int k : {0, 1}) {
     const std::string name = file(k == 0 ? "plain.safetensors" : "cropped.safetensors");
-    const Outcome score = run_binary(
-        {"evaluate", "--model", name, "--data", "csv:" + file("one/set.csv"), "--json"});
+    const Outcome score =
+        run_binary({"evaluate", "--model", name, "--data", "csv:" + file("one/set.csv"), "--json"});
     ASSERT_EQ(score.exit_code, 0) << score;
     const Outcome predicted = run_binary({"predict", "--model", name, file("one/0.png"), "--json"});
     ASSERT_EQ(predicted.exit_code, 0) << predicted;
@@ -306,8 +326,14 @@ TEST_F(CliFinetune, EvaluateTakesThePixelsThatPredictTakes) {
 
 TEST_F(CliFinetune, EvaluateChecksItsOutputFirst) {
   const auto evaluate = [&](const std::string& output, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> all = {"evaluate",  "--model", file("model.safetensors"), "--data",
-                                    "snna:" + file("set"), "--output", output, "--quiet"};
+    std::vector<std::string> all = {"evaluate",
+                                    "--model",
+                                    file("model.safetensors"),
+                                    "--data",
+                                    "snna:" + file("set"),
+                                    "--output",
+                                    output,
+                                    "--quiet"};
     all.insert(all.end(), more.begin(), more.end());
     return run_binary(all);
   };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -280,7 +281,8 @@ TEST_F(CliPretrain, ARunWhoseCheckpointsCannotBeReadIsLeftAlone) {
 
 /// 6x10 patches are as many as no square has; 4x9 would pass for 6x6.
 TEST_F(CliPretrain, ATeacherOfWideCropsSaysItsGrid) {
-  for (const auto& [size, grid] : {std::pair("96x160", json{6, 10}), std::pair("64x144", json{4, 9})}) {
+  for (const auto& [size, grid] :
+       {std::pair("96x160", json{6, 10}), std::pair("64x144", json{4, 9})}) {
     const Outcome outcome = pretrain(
         size, {"--model", "random", "--arch", "vit_tiny", "--patch-size", "16", "--global-size",
                size, "--local-size", "32x48", "--epochs", "2", "--batch", "8"});
@@ -341,8 +343,8 @@ TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
 }
 
 TEST_F(CliPretrain, AStepThatIsNotFiniteEndsTheRunAndCanBeTakenAgain) {
-  std::vector<std::string> more = {"--lr",    "1e10",        "--warmup-epochs", "0",
-                                   "--quiet", "--accumulate", "2"};
+  std::vector<std::string> more = {"--lr",         "1e10", "--warmup-epochs", "0", "--quiet",
+                                   "--accumulate", "2"};
   const Outcome outcome = pretrain("run", more);
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("not finite"), std::string::npos) << outcome;
@@ -378,6 +380,26 @@ TEST_F(CliPretrain, AStepThatIsNotFiniteEndsTheRunAndCanBeTakenAgain) {
   const Outcome nowhere = pretrain("elsewhere", {"--replay", file("run/" + failed)});
   EXPECT_EQ(nowhere.exit_code, 1) << nowhere;
   EXPECT_FALSE(fs::exists(file("elsewhere")));
+}
+
+/// A Python with timm, by $VITSNNA_PYTHON.
+TEST_F(CliPretrain, TimmLoadsTheTeacherAsItIs) {
+  const char* named = std::getenv("VITSNNA_PYTHON");
+  const std::string python = named ? named : "python3";
+  if (std::system((python + " -c 'import timm, safetensors.torch' 2>/dev/null").c_str()) != 0) {
+    GTEST_SKIP() << python << " has no timm and safetensors (VITSNNA_PYTHON names another)";
+  }
+  ASSERT_EQ(pretrain("run", {"--model", "random", "--arch", "vit_tiny", "--patch-size", "16",
+                             "--global-size", "96x96", "--local-size", "32x32", "--epochs", "2"})
+                .exit_code,
+            0);
+  write_bytes(file("check.py"),
+              "import sys, timm, safetensors.torch\n"
+              "model = timm.create_model('vit_tiny_patch16_224', num_classes=0, img_size=96)\n"
+              "model.load_state_dict(safetensors.torch.load_file(sys.argv[1]), strict=True)\n");
+  const std::string command =
+      fmt::format("{} {} {}", python, file("check.py"), file("run/teacher.safetensors"));
+  EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
 TEST_F(CliPretrain, JsonIsOneObject) {
@@ -429,6 +451,11 @@ TEST_F(CliPretrain, ARunGoesOnWithItsOwnOptionsAlone) {
   outcome = pretrain("run", {"--epochs", "2", "--resume", "--drop-path", "0.2"});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_NE(outcome.err.find("drop_path"), std::string::npos) << outcome;
+  fs::rename(file("images/1.png"), file("images/9.png"));  // another order of the same number
+  outcome = pretrain("run", {"--epochs", "2", "--resume"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_NE(outcome.err.find("data_sha256"), std::string::npos) << outcome;
+  fs::rename(file("images/9.png"), file("images/1.png"));
   // Another model under the same name: its teacher, which has moved.
   fs::copy_file(file("run/teacher.safetensors"), file("model.safetensors"),
                 fs::copy_options::overwrite_existing);

@@ -49,8 +49,8 @@ inline std::vector<std::string> on_the_cpu(std::vector<std::string> arguments) {
   return arguments;
 }
 
-/// `command` with these options, those of `more` in their place or behind them; a name in `more` that
-/// no value follows is a flag.
+/// `command` with these options, those of `more` in their place or behind them; a name in `more`
+/// that no value follows is a flag.
 inline std::vector<std::string> command_line(const std::string& command,
                                              std::map<std::string, std::string> options,
                                              const std::vector<std::string>& more) {

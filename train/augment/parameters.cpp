@@ -74,8 +74,7 @@ Box random_box(const CropRecipe& recipe, Extent picture, const CropKey& key) {
 
 /// What the whole picture is resized to, so that its short side is that of `size` / `crop_pct`.
 Extent resized_by_short_side(Extent picture, Extent size, double crop_pct) {
-  const index_t wanted =
-      rounded(static_cast<double>(std::min(size.height, size.width)) / crop_pct);
+  const index_t wanted = rounded(static_cast<double>(std::min(size.height, size.width)) / crop_pct);
   const index_t shortest = std::min(picture.height, picture.width);
   const auto scaled = [&](index_t side) {
     if (side == shortest) return wanted;

@@ -291,8 +291,8 @@ DinoReport Pretraining::replay(const Tensors& inputs, const std::string& where) 
     std::memcpy(part.images.data(), numbers.bytes.data(), numbers.bytes.size());
     part.global = crops(part_name(k, "global"), 2, options_.crops.global, memory[0]);
     if (options_.crops.locals > 0) {
-      part.local = crops(part_name(k, "local"), options_.crops.locals, options_.crops.local,
-                         memory[1]);
+      part.local =
+          crops(part_name(k, "local"), options_.crops.locals, options_.crops.local, memory[1]);
     }
     return part;
   };

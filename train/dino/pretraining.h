@@ -79,9 +79,9 @@ class Pretraining {
   /// Of the step that step() takes next.
   DinoStep schedule() const { return schedules_.at(done_); }
 
-  /// One step. A report that is not finite has left state() as it was and ends the run; inputs() then
-  /// are those of the step. `stop` is asked when the step has been computed; where it says so on some rank, the
-  /// report says it on all.
+  /// One step. A report that is not finite has left state() as it was and ends the run; inputs()
+  /// then are those of the step. `stop` is asked when the step has been computed; where it says so
+  /// on some rank, the report says it on all.
   DinoReport step(const std::function<bool()>& stop = {});
 
   /// This rank's share of what step() takes next: for each part P the numbers of its images,

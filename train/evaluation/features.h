@@ -17,7 +17,7 @@ namespace vitsnna::train {
 struct FeatureOptions {
   engine::Extent size;   ///< evaluation_recipe(); multiples of the patch size
   double crop_pct = 1.;  ///< of a square size
-  index_t batch = 16;   ///< images of a pass: memory follows it, no bit of the result does
+  index_t batch = 16;    ///< images of a pass: memory follows it, no bit of the result does
   int decode_threads = 2;
   double max_bad = .01;  ///< of the set's images; more that are unreadable are an Error
   std::function<void(const std::string&)> report_bad;

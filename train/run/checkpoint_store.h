@@ -20,8 +20,8 @@ struct RunState {
   std::map<std::string, std::string> metadata;
 };
 
-/// A number of the metadata, as fmt's shortest text. Throws Error naming `where` and the key that is
-/// missing or holds something else.
+/// A number of the metadata, as fmt's shortest text. Throws Error naming `where` and the key that
+/// is missing or holds something else.
 double number_in(const RunState& state, const std::string& key, const std::string& where);
 
 class CheckpointStore {
@@ -30,12 +30,13 @@ class CheckpointStore {
   CheckpointStore(std::filesystem::path folder, index_t keep);
 
   /// Writes the state all or nothing, flushed to the disk, then removes what is older than the
-  /// newest `keep` of this step and earlier ones. Throws Error naming the file; earlier checkpoints are then as they were.
+  /// newest `keep` of this step and earlier ones. Throws Error naming the file; earlier checkpoints
+  /// are then as they were.
   void save(const RunState& state);
 
-  /// The newest checkpoint that can be read whole; none where there is no checkpoint. What had to be
-  /// passed over, with the reason, is added to `problems`. Throws Error naming them where none of
-  /// those that are there can be read: a run that began anew would overwrite them.
+  /// The newest checkpoint that can be read whole; none where there is no checkpoint. What had to
+  /// be passed over, with the reason, is added to `problems`. Throws Error naming them where none
+  /// of those that are there can be read: a run that began anew would overwrite them.
   std::optional<RunState> newest(std::vector<std::string>& problems) const;
 
   /// Writes one anywhere, all or nothing. Throws Error naming the file.

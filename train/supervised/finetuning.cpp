@@ -38,8 +38,7 @@ bool has_own_head(const model::Checkpoint& model, const Dataset& set) {
 
 /// The model with a head for the set's labels; whether that head is new.
 bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const Dataset& train) {
-  const bool fits =
-      has_own_head(model, train) && model.config.head_blocks == options.head_blocks;
+  const bool fits = has_own_head(model, train) && model.config.head_blocks == options.head_blocks;
   model.config.num_classes = train.label_count();
   model.config.head_blocks = options.head_blocks;
   model.metadata.labels = train.label_names;

@@ -36,8 +36,8 @@ class Finetuning {
  public:
   /// Starts from the model's backbone, and from its head where that has the set's labels and reads
   /// as many blocks; else from a new one: normal .01 and zero biases. With a frozen backbone the
-  /// features of both sets are computed here, after all checks. What is passed by reference outlives
-  /// the run. Throws Error naming the option or the set that does not fit, Stopped where
+  /// features of both sets are computed here, after all checks. What is passed by reference
+  /// outlives the run. Throws Error naming the option or the set that does not fit, Stopped where
   /// FinetuneOptions::stop says so.
   Finetuning(engine::Queue& queue, Communicator& communicator, const FinetuneOptions& options,
              const model::Checkpoint& model, const Dataset& train, const Dataset& validation,

@@ -105,8 +105,8 @@ SupervisedReport ModelLearner::step(const SupervisedStep& settings) {
 }
 
 SupervisedLearner::Answers ModelLearner::validate() {
-  ImageFeatures found = cls_features(queue_, communicator_, vit_, validation_, reader_,
-                                     feature_options(options_));
+  ImageFeatures found =
+      cls_features(queue_, communicator_, vit_, validation_, reader_, feature_options(options_));
   return {found.items, std::move(found.logits), std::move(found.targets)};
 }
 
