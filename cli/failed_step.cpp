@@ -51,22 +51,28 @@ void fail_with_step(const fs::path& folder, train::Communicator& ranks, train::P
                     const train::DinoReport& report) {
   const index_t step = run.done() + 1;
   const fs::path file = folder / fmt::format("failed-step-{:09d}.safetensors", step);
-  if (ranks.rank() == 0) {
-    train::RunState state = run.state();
-    for (const auto& [name, value] : numbers_of(report)) {
-      state.metadata[name] = fmt::format("{}", value);
+  std::string kept = fmt::format("--replay {} takes it again", file.string());
+  try {
+    if (ranks.rank() == 0) {
+      train::RunState state = run.state();
+      for (const auto& [name, value] : numbers_of(report)) {
+        state.metadata[name] = fmt::format("{}", value);
+      }
+      train::CheckpointStore::write(file, state);
     }
-    train::CheckpointStore::write(file, state);
+    engine::write_safetensors(inputs_file(file, ranks.rank()), run.inputs(),
+                              {{"ranks", std::to_string(ranks.size())},
+                               {"accumulate", std::to_string(run.options().accumulate)}});
+  } catch (const Error& error) {  // says nothing about the step
+    kept = fmt::format("it could not be kept to be taken again ({})", error.what());
   }
-  engine::write_safetensors(inputs_file(file, ranks.rank()), run.inputs(),
-                            {{"ranks", std::to_string(ranks.size())},
-                             {"accumulate", std::to_string(run.options().accumulate)}});
   ranks.barrier();  // the first that throws ends the others
-  throw Error(fmt::format(
-      "step {}: the {} not finite{}; --replay {} takes it again, the last checkpoint is whole",
-      step, what_is_not_finite(report),
-      report.non_finite_rank > 0 ? fmt::format(" on rank {}", report.non_finite_rank) : "",
-      file.string()));
+  throw Error(fmt::format("step {}: the {} not finite{}; {}, the last checkpoint is whole", step,
+                          what_is_not_finite(report),
+                          ranks.size() > 1 && report.non_finite_rank >= 0
+                              ? fmt::format(" on rank {}", report.non_finite_rank)
+                              : "",
+                          kept));
 }
 
 void replay_failed_step(const fs::path& file, train::Communicator& ranks, train::Pretraining& run,

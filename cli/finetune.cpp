@@ -28,8 +28,10 @@ RunFolder::Options folder_options(const FinetuneArguments& arguments) {
   return options;
 }
 
-void say_stopped(const Console& console) {
-  console.result("stopped by a signal before a step was taken; the same command starts again");
+void say_stopped(const Console& console, bool resuming) {
+  console.result(
+      resuming ? "stopped by a signal before the run went on; it is as it was"
+               : "stopped by a signal before a step was taken; the same command starts again");
   if (console.json()) write_stdout(json_text({{"steps_done", nullptr}, {"steps", nullptr}}));
 }
 
@@ -67,7 +69,7 @@ void finetune(const CLI::App& app, FinetuneArguments arguments) {
                                                 sets.validation, train::image_files());
     } catch (const train::Stopped&) {
       progress.clear();
-      return say_stopped(console);
+      return say_stopped(console, folder.is_run());
     }
     if (!run->has_new_head()) console.note("goes on with the model's own head");
     folder.create();

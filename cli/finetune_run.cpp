@@ -78,7 +78,7 @@ void FinetuneRun::end_epoch(const Values& values) {
   pending_ = values;
   const index_t epoch = run_.done() / run_.steps_per_epoch();
   const bool last = run_.done() == run_.steps();
-  const Speed::Rates rates = speed_->take(run_.done(), run_.stall_seconds());
+  const auto rates = speed_->take(run_.done(), run_.stall_seconds());
   train::Validation validation;
   speed_->leave_out([&] { validation = run_.validate(); });
   last_ = scores(validation);
@@ -95,7 +95,7 @@ void FinetuneRun::end_epoch(const Values& values) {
     line["val_f1_" + labels_[k]] = report.labels[k].f1;
   }
   folder_.log(run_.done(), line);
-  folder_.log_timing(run_.done(), rates.values());
+  if (rates) folder_.log_timing(run_.done(), rates->values());
   pending_.reset();
   const bool is_best = report.mean_auc > best_;
   if (is_best) {
@@ -103,11 +103,12 @@ void FinetuneRun::end_epoch(const Values& values) {
     write_model("best.safetensors", *last_);
   }
   if (epoch % arguments_.log_every == 0 || last) {
-    console_.note(fmt::format(
-        "epoch {}/{}  loss {:.4f}  val loss {:.4f}  mean AUC {:.4f}{}  mean F1 {:.4f}  "
-        "accuracy {:.4f}  {}",
-        epoch, arguments_.options.epochs, run_.epoch_loss(), validation.loss, report.mean_auc,
-        is_best ? " (best)" : "", report.mean_f1, report.mean_accuracy, rates.text()));
+    console_.note(
+        fmt::format("epoch {}/{}  loss {:.4f}  val loss {:.4f}  mean AUC {:.4f}{}  mean F1 {:.4f}  "
+                    "accuracy {:.4f}{}",
+                    epoch, arguments_.options.epochs, run_.epoch_loss(), validation.loss,
+                    report.mean_auc, is_best ? " (best)" : "", report.mean_f1, report.mean_accuracy,
+                    rates ? "  " + rates->text() : ""));
   }
   if (epoch % arguments_.checkpoint_every == 0 || last) save();
 }
@@ -141,10 +142,13 @@ void FinetuneRun::finish() {
   if (!last_) last_ = scores(run_.validate());
   write_model("last.safetensors", *last_);
   for (const std::string& line : text_of(*last_)) console_.result(line);
-  console_.result(fmt::format("{} epochs done: {} (best mean AUC {:.4f}), {}",
-                              arguments_.options.epochs,
-                              (folder_.path() / "best.safetensors").string(), best_,
-                              (folder_.path() / "last.safetensors").string()));
+  const auto file = [&](const char* name) { return (folder_.path() / name).string(); };
+  std::string best;
+  if (best_ >= 0) {
+    best = fmt::format("{} (best mean AUC {:.4f}), ", file("best.safetensors"), best_);
+  }
+  console_.result(fmt::format("{} epochs done: {}{}", arguments_.options.epochs, best,
+                              file("last.safetensors")));
   print_json(json_of(*last_));
 }
 

@@ -24,6 +24,7 @@ RunFolder::Options folder_options(const PretrainArguments& arguments) {
   options.resume = arguments.resume || !arguments.replay.empty();
   options.keep = arguments.keep;
   options.may_change = pretrain_may_change();
+  if (!parse_random_model(arguments.model)) options.may_change.insert("model");  // its SHA-256 says
   options.curve = pretrain_panels();
   return options;
 }

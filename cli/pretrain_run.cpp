@@ -43,7 +43,6 @@ void PretrainRun::resume() {
 
 void PretrainRun::train_until_done() {
   folder_.open_log(run_.done() == 0 ? -1 : pending_ ? run_.done() - 1 : run_.done());
-  speed_.emplace(arguments_.options.batch, run_.steps(), run_.done());
   bool stopped = false;
   try {
     train();
@@ -54,6 +53,9 @@ void PretrainRun::train_until_done() {
   if (run_.done() < run_.steps() || stopped) {
     console_.result(fmt::format("stopped by a signal after step {} of {}; --resume goes on",
                                 run_.done(), run_.steps()));
+  }
+  if (const index_t bad = run_.data().bad_images; bad > 0) {
+    console_.warn(fmt::format("{} images of the set could not be read and were passed over", bad));
   }
   const std::string teacher = (folder_.path() / "teacher.safetensors").string();
   if (console_.json()) {
@@ -69,6 +71,7 @@ void PretrainRun::train() {
     if (neighbours_) folder_.log(0, evaluate());
     save();
   }
+  speed_.emplace(arguments_.options.batch, run_.steps(), run_.done());
   if (pending_) end_step(Values(*pending_), true);
   while (run_.done() < run_.steps()) {
     if (!take_step()) break;
@@ -114,7 +117,7 @@ void PretrainRun::end_step(const Values& values, bool stops) {
 }
 
 void PretrainRun::print(const train::DinoReport& report, const train::DinoStep& schedule) {
-  const Speed::Rates rates = speed_->take(run_.done(), run_.data().stall_seconds);
+  const Speed::Rates rates = speed_->take(run_.done(), run_.data().stall_seconds).value();
   folder_.log_timing(run_.done(), rates.values());
   console_.note(
       fmt::format("step {}/{}  epoch {}  loss {:.4f}  entropy {:.4f}  kl {:.4f}  gradient {:.3f}  "

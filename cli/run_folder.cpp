@@ -2,7 +2,11 @@
 #include "cli/run_folder.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/sha256.h"
@@ -34,6 +38,19 @@ void remove_unfinished(const fs::path& folder) {
   for (const fs::path& file : unfinished) fs::remove(file);
 }
 
+/// Throws Error where it could not be made, or not be written to.
+void require_writable(const fs::path& folder) {
+  fs::path there = fs::absolute(folder).lexically_normal();
+  if (!there.has_filename()) there = there.parent_path();  // a slash at the end
+  while (!fs::exists(there) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there)) {
+    throw Error(fmt::format("{}: {} is no folder", folder.string(), there.string()));
+  }
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    throw Error(fmt::format("{}: {}: {}", folder.string(), there.string(), std::strerror(errno)));
+  }
+}
+
 }  // namespace
 
 RunFolder::RunFolder(Options options, train::RunConfig config, train::Communicator& ranks,
@@ -43,6 +60,7 @@ RunFolder::RunFolder(Options options, train::RunConfig config, train::Communicat
       is_run_(fs::exists(path() / "config.json")),
       ranks_(ranks),
       console_(console) {
+  require_writable(path());
   if (is_run_ && options_.resume) {
     const fs::path file = path() / "config.json";
     train::require_same(file, train::read_run_config(file), config_, options_.may_change);
@@ -56,7 +74,13 @@ RunFolder::RunFolder(Options options, train::RunConfig config, train::Communicat
 void RunFolder::create() {
   ranks_.barrier();  // all have looked before one writes
   if (writes() && !is_run_) {
-    fs::create_directories(path());
+    if (fs::exists(path() / "config.json")) {
+      throw Error(
+          fmt::format("{}: another process has begun a run there meanwhile", path().string()));
+    }
+    std::error_code code;
+    fs::create_directories(path(), code);
+    if (code) throw Error(fmt::format("{}: {}", path().string(), code.message()));
     train::write_run_config(path() / "config.json", config_);
   }
   ranks_.barrier();
@@ -121,6 +145,7 @@ std::optional<std::map<std::string, double>> pending_of(const train::RunState& s
   std::map<std::string, double> values;
   for (const auto& [name, value] : json.items()) {
     if (value.is_number()) values.emplace(name, value.get<double>());
+    if (value.is_null()) values.emplace(name, std::numeric_limits<double>::quiet_NaN());
   }
   if (!json.is_object() || values.size() != json.size()) {
     throw Error(fmt::format("{}: {} is \"{}\", an object of numbers wanted", where, kPending,

@@ -21,7 +21,8 @@ double seconds(std::chrono::steady_clock::duration duration) {
 Speed::Speed(index_t batch, index_t steps, index_t done)
     : batch_(static_cast<double>(batch)), steps_(steps), first_(done), done_(done) {}
 
-Speed::Rates Speed::take(index_t done, double stall_seconds) {
+std::optional<Speed::Rates> Speed::take(index_t done, double stall_seconds) {
+  if (done <= done_) return std::nullopt;
   const Clock::time_point now = Clock::now();
   const double passed = seconds(now - since_);
   const double pace = seconds(now - began_) / static_cast<double>(done - first_);
@@ -38,7 +39,9 @@ Speed::Rates Speed::take(index_t done, double stall_seconds) {
 void Speed::leave_out(const std::function<void()>& work) {
   const Clock::time_point before = Clock::now();
   work();
-  since_ += Clock::now() - before;
+  const Clock::duration spent = Clock::now() - before;
+  since_ += spent;
+  began_ += spent;
 }
 
 std::string Speed::Rates::text() const {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "kernels/types.h"
@@ -25,8 +26,9 @@ class Speed {
     std::string text() const;  ///< "12.3 images/s  data stall 4%  ETA 1:02:03"
     std::map<std::string, double> values() const;  ///< by the names above
   };
-  /// Of the steps since the last call; `stall_seconds` of the whole run.
-  Rates take(index_t done, double stall_seconds);
+  /// Of the steps since the last call, none where there were none; `stall_seconds` of the whole
+  /// run.
+  std::optional<Rates> take(index_t done, double stall_seconds);
   /// Runs what is no training: no step is slower for it.
   void leave_out(const std::function<void()>& work);
 

@@ -21,6 +21,9 @@ std::unique_ptr<engine::Queue> open_queue(const RunArguments& run, train::Commun
     console.note(fmt::format("computing on the CPU: {}", queue->device().reason));
   }
   ranks.open(*queue);
+  if (ranks.size() > 1) {
+    console.note(fmt::format("{} processes, their sums by {}", ranks.size(), ranks.transport()));
+  }
   if (!queue->backend().supports(precision_of(run))) {
     throw Error(fmt::format("--precision: bf16 is not offered on {}, fp32 wanted",
                             queue->device().description));

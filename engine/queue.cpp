@@ -48,11 +48,13 @@ std::optional<index_t> Queue::free_bytes() const {
 
 void Queue::upload(void* device_memory, const void* host, index_t bytes) {
   if (raw_.ledger && raw_.ledger->planning()) return;
+  const WaitClock::Scope waiting(*wait_clock_);  // a copy of memory that is not pinned waits
   backend_->copy_to_device(raw_, device_memory, host, bytes);
 }
 
 void Queue::download(void* host, const void* device_memory, index_t bytes) {
   if (raw_.ledger && raw_.ledger->planning()) return;
+  const WaitClock::Scope waiting(*wait_clock_);
   backend_->copy_to_host(raw_, host, device_memory, bytes);
 }
 

@@ -250,16 +250,21 @@ TEST_F(CliFinetune, ASignalEndsAnyPassAndTheRunGoesOnToTheSameBytes) {
 
   const std::vector<std::string> whole = {"--whole-model", "--epochs", "2", "--size", "96x128"};
   ASSERT_EQ(finetune("unbroken", whole).exit_code, 0);
+  // When the first validation goes on is found by halving.
+  const std::string validated = file("stopped/checkpoints/step-000000003.safetensors");
   bool in_validation = false;
-  for (const int after : {500, 800, 300, 1000, 1200}) {
+  for (int least = 0, most = 4000, attempt = 0; attempt < 12 && !in_validation; ++attempt) {
+    const int after = (least + most) / 2;
     fs::remove_all(file("stopped"));
     const Outcome outcome = stop(whole, "stopped/checkpoints/step-000000000.safetensors", after);
     ASSERT_EQ(outcome.exit_code, 0) << outcome;
-    ASSERT_NE(outcome.out.find("stopped by a signal after step"), std::string::npos) << outcome;
-    const std::string name = "stopped/checkpoints/step-000000003.safetensors";
-    in_validation =
-        fs::exists(file(name)) && engine::read_safetensors(file(name)).metadata.contains("pending");
-    if (in_validation) break;
+    const bool reached = fs::exists(validated);
+    in_validation = reached && engine::read_safetensors(validated).metadata.contains("pending");
+    if (in_validation) {
+      EXPECT_NE(outcome.out.find("stopped by a signal after step 3 of 6"), std::string::npos)
+          << outcome;
+    }
+    (reached ? most : least) = after;
   }
   EXPECT_TRUE(in_validation);
   std::vector<std::string> resume = whole;
@@ -271,6 +276,17 @@ TEST_F(CliFinetune, ASignalEndsAnyPassAndTheRunGoesOnToTheSameBytes) {
     EXPECT_TRUE(read_bytes(file(std::string("stopped/") + name)) ==
                 read_bytes(file(std::string("unbroken/") + name)))
         << name;
+  }
+  EXPECT_EQ(read_bytes(file("stopped/timing.jsonl")).find("null"), std::string::npos);
+}
+
+TEST_F(CliFinetune, AnOutputThatCannotBeAFolderIsFoundBeforeAnythingIsComputed) {
+  write_bytes(file("taken"), "no folder");
+  for (const char* output : {"taken", "taken/run"}) {
+    const Outcome outcome = finetune(output);
+    EXPECT_EQ(outcome.exit_code, 1) << outcome;
+    EXPECT_NE(outcome.err.find("taken is no folder"), std::string::npos) << outcome;
+    EXPECT_EQ(outcome.err.find("features of"), std::string::npos) << outcome;
   }
 }
 
@@ -351,11 +367,15 @@ TEST_F(CliFinetune, KilledAndResumedItComesToTheSameBytes) {
        {std::vector<std::string>{}, std::vector<std::string>{"--whole-model"}}) {
     fs::remove_all(file("whole"));
     fs::remove_all(file("broken"));
+    const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(finetune("whole", kind).exit_code, 0);
+    const auto unbroken = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - begin);
     std::vector<std::string> resume = kind;
     resume.push_back("--resume");
     std::mt19937 generator(1);
-    std::uniform_int_distribution<int> milliseconds(20, 250);
+    std::uniform_int_distribution<int> milliseconds(
+        5, std::max(10, static_cast<int>(unbroken.count())));
     int killed = 0, gone_on = 0;
     for (int k = 0; k < 20 && (k < 6 || killed == 0 || gone_on == 0); ++k) {
       Running running(on_the_cpu(arguments("broken", resume)));

@@ -91,9 +91,15 @@ TEST(Ranks, ASumOnADeviceThatNeverEndsEndsTheJob) {
   expect_ended(ranks(4, "hangs"), "waiting for its device for 2 s");
 }
 
+TEST(Ranks, AJobThatIsSuspendedGoesOn) {
+  VITSNNA_SKIP_WITHOUT_MPI();
+  expect_done(ranks(4, "suspended"), 4);
+}
+
 TEST(Ranks, WeightsThatDriftApartEndTheJob) {
   VITSNNA_SKIP_WITHOUT_MPI();
-  expect_ended(ranks(4, "drifted"), "digest of the weights: rank 2 has 0badf00d");
+  expect_ended(ranks(4, "drifted"),
+               "digest of the weights: rank 2 has 0badf00d, rank 0 has 600df00d");
 }
 
 }  // namespace

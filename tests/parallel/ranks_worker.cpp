@@ -2,6 +2,7 @@
 // a wrong result is an Error, which ends the job.
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -116,6 +117,22 @@ void sum_on_a_device_that_hangs(Communicator& all) {
   all.start_sum(queue, &value, 1);
 }
 
+/// All ranks are stopped for 4 s, as by a batch system, while all but one wait for that one.
+void be_suspended(Communicator& all) {
+  all.barrier();
+  const pid_t self = getpid(), child = fork();
+  if (child == 0) {
+    usleep(500'000);
+    kill(self, SIGSTOP);
+    sleep(4);
+    kill(self, SIGCONT);
+    _exit(0);
+  }
+  if (all.rank() == kFaulty) std::this_thread::sleep_for(std::chrono::seconds(1));
+  all.barrier();
+  waitpid(child, nullptr, 0);
+}
+
 /// Something happens to one rank while the others wait for it.
 void happen(Communicator& all, const std::string& what) {
   all.barrier();
@@ -128,7 +145,7 @@ void happen(Communicator& all, const std::string& what) {
   }
   if (what == "drifted") {
     train::require_equal_ranks(all, "digest of the weights",
-                               all.rank() == kFaulty ? "0badf00d" : "600df00d");
+                               all.rank() == kFaulty ? "one\n0badf00d\n" : "one\n600df00d\n");
   }
   all.barrier();
   std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -140,6 +157,7 @@ void run(Communicator& all, const std::string& mode) {
   if (mode == "records") return records(all);
   if (mode == "stop") return stop(all);
   if (mode == "stuck") return wait_for_each_other(all);
+  if (mode == "suspended") return be_suspended(all);
   if (mode == "hangs") return sum_on_a_device_that_hangs(all);
   happen(all, mode);
 }
@@ -154,9 +172,10 @@ int main(int argc, char** argv) {
   try {
     train::ParallelOptions options;
     options.beat_seconds = .1;
-    if (mode == "stopped") options.silence_seconds = 2.;
-    if (mode == "stalled") options.late_seconds = 2.;
-    if (mode == "stuck" || mode == "hangs") options.stuck_seconds = 2.;
+    const bool suspended = mode == "suspended";
+    if (mode == "stopped" || suspended) options.silence_seconds = 2.;
+    if (mode == "stalled" || suspended) options.late_seconds = 2.;
+    if (mode == "stuck" || mode == "hangs" || suspended) options.stuck_seconds = 2.;
     const auto all = train::connect(options);
     if (mode == "thrown") {
       all->barrier();

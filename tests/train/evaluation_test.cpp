@@ -42,6 +42,13 @@ TEST(Metrics, AThresholdIsMetByItsOwnValue) {
   EXPECT_DOUBLE_EQ(report.labels[0].f1, 1);
 }
 
+TEST(Metrics, HalfALabelIsOne) {
+  const std::vector<float> probabilities{.9f, .1f}, targets{.5f, .25f};
+  const LabelReport report = train::score({2, 1, probabilities, targets}, std::vector<float>{.5f});
+  EXPECT_EQ(report.labels[0].positives, 1);
+  EXPECT_DOUBLE_EQ(report.labels[0].auc, 1);
+}
+
 TEST(Metrics, AreaIsTheShareOfOrderedPairs) {
   std::mt19937 generator(5);
   std::vector<float> probabilities(300), targets(300);

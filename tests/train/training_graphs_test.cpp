@@ -120,6 +120,7 @@ TEST_F(TrainingGraphs, PretrainingStepsComeToTheSameBits) {
 TEST_F(TrainingGraphs, FinetuningStepsComeToTheSameBits) {
   FinetuneOptions options;
   options.whole_model = true;
+  options.head_blocks = 2;
   options.size = {16, 16};
   options.epochs = 4;
   options.batch = 2;

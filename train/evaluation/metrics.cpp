@@ -63,7 +63,7 @@ std::vector<Sample> samples_of(const LabelledProbabilities& given, index_t label
   samples.reserve(static_cast<std::size_t>(given.items));
   for (index_t item = 0; item < given.items; ++item) {
     const auto at = static_cast<std::size_t>(item * given.labels + label);
-    samples.push_back({given.probabilities[at], given.targets[at] > .5f});
+    samples.push_back({given.probabilities[at], given.targets[at] >= .5f});
   }
   return samples;
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -68,6 +69,21 @@ bool any_rank(Communicator& communicator, bool value) {
   return sum_over_ranks(communicator, std::span(&flag, 1)).front() > 0.;
 }
 
+namespace {
+
+/// The first line in which two texts differ, of each.
+std::pair<std::string_view, std::string_view> first_difference(std::string_view a,
+                                                               std::string_view b) {
+  while (true) {
+    const std::string_view x = a.substr(0, a.find('\n')), y = b.substr(0, b.find('\n'));
+    if (x != y || x.size() == a.size() || y.size() == b.size()) return {x, y};
+    a.remove_prefix(x.size() + 1);
+    b.remove_prefix(y.size() + 1);
+  }
+}
+
+}  // namespace
+
 void require_equal_ranks(Communicator& communicator, const std::string& what,
                          std::string_view value) {
   const auto all = communicator.gather(std::as_bytes(std::span(value.data(), value.size())));
@@ -75,10 +91,10 @@ void require_equal_ranks(Communicator& communicator, const std::string& what,
     return std::string_view(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
   };
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    if (text(rank) != text(0)) {
-      throw Error(fmt::format("{}: rank {} has {}, rank 0 has {}; the same wanted", what, rank,
-                              text(rank), text(0)));
-    }
+    if (text(rank) == text(0)) continue;
+    const auto [its, first] = first_difference(text(rank), text(0));
+    throw Error(
+        fmt::format("{}: rank {} has {}, rank 0 has {}; the same wanted", what, rank, its, first));
   }
 }
 

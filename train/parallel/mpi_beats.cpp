@@ -69,7 +69,10 @@ void MpiBeats::judge(long exchanges, Clock::time_point now) {
 void MpiBeats::tick(long exchanges) {
   const Clock::time_point now = Clock::now();
   // This process itself was stopped for a while: what the neighbour sent has yet to be read.
-  if (now - ticked_ > seconds(options_.silence_seconds / 4.)) heard_ = now;
+  if (now - ticked_ > seconds(options_.silence_seconds / 4.)) {
+    heard_ = now;
+    behind_since_ += now - ticked_;
+  }
   ticked_ = now;
   receive(now);
   if (now - beaten_ > seconds(options_.beat_seconds)) send(exchanges, now);

@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <mpi.h>
 
+#include <algorithm>
 #include <exception>
+#include <limits>
 #include <vector>
 
 #include "kernels/error.h"
+#include "train/parallel/awake_clock.h"
 #include "train/parallel/mpi_sums.h"
 #include "train/parallel/mpi_thread.h"
 #ifdef VITSNNA_HAVE_NCCL
@@ -110,10 +113,13 @@ class MpiCommunicator final : public Communicator {
       thread.wait([&](MPI_Request* request) {
         MPI_Iallgather(&own, 1, MPI_INT, counts.data(), 1, MPI_INT, MPI_COMM_WORLD, request);
       });
-      int total = 0;
+      std::int64_t total = 0;
       for (std::size_t rank = 0; rank < ranks; ++rank) {
-        offsets[rank] = total;
+        offsets[rank] = static_cast<int>(total);
         total += counts[rank];
+        if (total > std::numeric_limits<int>::max()) {
+          throw Error("an exchange between ranks of more than 2 GiB, MPI counts them as int");
+        }
       }
       all.resize(static_cast<std::size_t>(total));
       thread.wait([&](MPI_Request* request) {
@@ -173,7 +179,11 @@ class MpiCommunicator final : public Communicator {
       if (const std::string said = nccl_->problem(); !said.empty()) return said;
     }
 #endif
-    if (device.seconds() < options_.stuck_seconds) return {};
+    // Of this wait: awake time since the last look, where it is not a new one.
+    const double passed = awake_.seconds() - looked_;
+    looked_ += passed;
+    waited_ = std::min(waited_ + passed, device.seconds());
+    if (waited_ < options_.stuck_seconds) return {};
 #ifdef VITSNNA_HAVE_NCCL
     if (nccl_)
       nccl_->abort();  // its kernels, which wait for other ranks, would outlive the process
@@ -199,6 +209,8 @@ class MpiCommunicator final : public Communicator {
   std::string host_;
   int local_rank_ = 0, local_size_ = 1;
   bool through_host_ = false;
+  AwakeClock awake_;
+  double looked_ = 0, waited_ = 0;  ///< of problem(): by awake_, and for the device
   MpiSums sums_;
   std::unique_ptr<MpiThread> thread_;
 };

@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "train/parallel/awake_clock.h"
+
 namespace vitsnna::train {
 namespace {
 
@@ -88,8 +90,7 @@ void MpiThread::tick() {
 }
 
 void MpiThread::wait_for(MPI_Request& request) {
-  using Clock = std::chrono::steady_clock;
-  const auto stuck = Clock::now() + std::chrono::duration<double>(options_.stuck_seconds);
+  AwakeClock awake;
   microseconds pause = kShortest;
   for (long asked = 0;; ++asked) {
     int done = 0;
@@ -103,7 +104,7 @@ void MpiThread::wait_for(MPI_Request& request) {
       continue;
     }
     tick();
-    if (Clock::now() > stuck) {
+    if (awake.seconds() > options_.stuck_seconds) {
       abort(rank_, fmt::format("in one exchange between ranks for {:.0f} s, which does not end",
                                options_.stuck_seconds));
     }

@@ -54,7 +54,7 @@ bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const D
 bool has_both_values(const Dataset& set) {
   for (index_t label = 0; label < set.label_count(); ++label) {
     for (index_t k = 1; k < set.size(); ++k) {
-      if (set.labels_of(k)[label] != set.labels_of(0)[label]) return true;
+      if ((set.labels_of(k)[label] >= .5f) != (set.labels_of(0)[label] >= .5f)) return true;
     }
   }
   return false;
