@@ -90,9 +90,11 @@ void CropMaker::reserve_scratch(index_t bytes) {
 
 std::vector<CropGroup> CropMaker::make(const std::vector<const Image*>& images,
                                        std::vector<std::vector<AugmentCrop>>& crops) {
-  stage(images, crops);
-  uploaded_.reserve(staged_);
-  queue_.upload(uploaded_.data(), staging_.data(), staged_);
+  if (!images.empty()) {  // a rank may have none in an epoch's last batch
+    stage(images, crops);
+    uploaded_.reserve(staged_);
+    queue_.upload(uploaded_.data(), staging_.data(), staged_);
+  }
 
   const kernels::Backend& backend = queue_.backend();
   const std::vector<DeviceMemory>& outputs = outputs_[next_];
@@ -115,8 +117,10 @@ std::vector<CropGroup> CropMaker::make(const std::vector<const Image*>& images,
     std::copy(format_.mean.begin(), format_.mean.end(), args.mean);
     std::copy(format_.deviation.begin(), format_.deviation.end(), args.deviation);
     args.output = {outputs[g].data(), format_.dtype, 3 * size.area(), size.area()};
-    reserve_scratch(backend.augment.scratch_for(queue_.raw(), args));
-    if (args.crops > 0) backend.augment(queue_.raw(), args);
+    if (args.crops > 0) {
+      reserve_scratch(backend.augment.scratch_for(queue_.raw(), args));
+      backend.augment(queue_.raw(), args);
+    }
     at += bytes_of(crops[g]);
     made[g].pixels = {outputs[g].data(), format_.dtype, {args.crops, 3, size.height, size.width}};
   }
