@@ -41,9 +41,9 @@ TEST(MirroredLabels, ASideWithoutTheOtherIsRefusedWhereItWouldBeMirrored) {
       {{"turnLeft", "turnright"}, "\"turnLeft\""},  // turnright is one word
       {{"left_or_right"}, "\"left_or_right\""},
   };
-  for (const auto& [names, label] : cases) {
-    EXPECT_ERROR(require_mirrored_labels(names, .5), "--flip", label);
-    EXPECT_NO_THROW(require_mirrored_labels(names, 0.));
+  for (const auto& one : cases) {  // by its members, which a lambda may capture
+    EXPECT_ERROR(require_mirrored_labels(one.first, .5), "--flip", one.second);
+    EXPECT_NO_THROW(require_mirrored_labels(one.first, 0.));
   }
   EXPECT_EQ(mirrored_labels({"left", "x"}), (Places{0, 1}));
   EXPECT_EQ(mirrored_labels({"turn_left", "right"}), (Places{0, 1}));
