@@ -1,6 +1,7 @@
 // `vitsnna attention`: where the CLS token of one block looks, head by head (Figure 9).
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>

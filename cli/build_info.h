@@ -1,7 +1,7 @@
 // What this binary was built from and with.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace vitsnna::cli {

@@ -1,8 +1,11 @@
 // The subcommands of the binary: each adds itself, with its options, to the application.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace vitsnna::cli {
 

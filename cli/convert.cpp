@@ -1,6 +1,7 @@
 // `vitsnna convert`: any checkpoint in, safetensors under canonical names out.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,7 @@
 // `vitsnna evaluate`: a model's decisions on a labelled set beside the truth.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -25,8 +26,7 @@ struct EvaluateArguments {
   ModelArguments model;
   std::string data, split, size, output;
   bool tune_thresholds = false, force = false;
-  int decode_threads = 2;
-  double max_bad = .01;
+  ReadingArguments reading;
   RunArguments run;
 };
 
@@ -80,8 +80,8 @@ void evaluate(const EvaluateArguments& arguments) {
 
   train::FeatureOptions options;
   set_size(arguments, session, options);
-  options.decode_threads = arguments.decode_threads;
-  options.max_bad = arguments.max_bad;
+  options.decode_threads = arguments.reading.decode_threads;
+  options.max_bad = arguments.reading.max_bad;
   PassProgress progress(!console.quiet());
   options.report_bad = [&](const std::string& text) {
     progress.clear();
@@ -137,15 +137,7 @@ void add_evaluate(CLI::App& app) {
   command->add_option("--output,-o", arguments->output, "A JSON file for the same numbers")
       ->type_name("FILE");
   command->add_flag("--force", arguments->force, "Replace --output if it exists");
-  OptionGroup reading(*command, "Reading");
-  whole_between(
-      command->add_option("--decode-threads", arguments->decode_threads, "That read images")
-          ->type_name("N")
-          ->group("Reading")
-          ->capture_default_str(),
-      1, 256);
-  reading.number("--max-bad", arguments->max_bad, "Share of the images that may be unreadable", 0,
-                 1);
+  declare(*command, "Reading", arguments->reading);
   declare(*command, arguments->run);
   command->callback([arguments] { evaluate(*arguments); });
 }

@@ -2,11 +2,13 @@
 // read and written, and writes the manifest last.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "cli/build_info.h"

@@ -2,7 +2,7 @@
 // for the user, an object for the manifest.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "cli/inputs.h"

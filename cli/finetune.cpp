@@ -1,7 +1,9 @@
 // `vitsnna finetune`: a head for a set's labels, on a backbone that stands still or learns too.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/finetune_options.h"
@@ -21,8 +23,8 @@ namespace {
 RunFolder::Options folder_options(const FinetuneArguments& arguments) {
   RunFolder::Options options;
   options.path = arguments.output;
-  options.resume = arguments.resume;
-  options.keep = arguments.keep;
+  options.resume = arguments.keeping.resume;
+  options.keep = arguments.keeping.keep;
   options.may_change = finetune_may_change();
   options.curve = finetune_panels();
   return options;

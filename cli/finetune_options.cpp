@@ -1,6 +1,8 @@
 // The declarations of `finetune`'s options, and their resolved values by name.
 #include "cli/finetune_options.h"
 
+#include <CLI/CLI.hpp>
+
 #include "cli/labelled_sets.h"
 #include "cli/training_options.h"
 #include "cli/training_process.h"
@@ -87,17 +89,7 @@ void declare(CLI::App& app, FinetuneArguments& arguments) {
       ->type_name("NAME");
   app.add_option("--output,-o", arguments.output, "The run's folder")->required()->type_name("DIR");
   declare_recipe(app, arguments);
-  app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
-      ->group(kKeeping);
-  OptionGroup keeping(app, kKeeping);
-  keeping.whole("--checkpoint-every", arguments.checkpoint_every,
-                "Epochs from one checkpoint to the next", 1);
-  keeping.whole("--keep", arguments.keep, "Checkpoints that stay", 1);
-  keeping.whole("--log-every", arguments.log_every,
-                "Epochs from one line on the terminal to the next", 1);
-  declare(app, kKeeping,
-          ReadingArguments{arguments.cache, arguments.cache_folder,
-                           arguments.options.decode_threads, arguments.options.max_bad});
+  declare(app, kKeeping, "Epochs", arguments.keeping);
   declare(app, arguments.run);
 }
 
@@ -109,7 +101,7 @@ void refuse_idle_options(const CLI::App& app, const FinetuneArguments& arguments
   }
   if (arguments.options.whole_model) return;
   refuse_idle(app, {"--layer-decay", "--flip"}, "nothing comes of it without --whole-model");
-  if (arguments.cache != "none") {
+  if (arguments.keeping.cache != "none") {
     refuse_idle(app, {"--cache"},
                 "without --whole-model each image is read once, and none is kept");
   }
@@ -124,8 +116,7 @@ void resolve(const CLI::App& app, FinetuneArguments& arguments) {
   options.optimizer =
       arguments.optimizer == "adamw" ? train::Optimizer::adamw : train::Optimizer::sgd;
   options.precision = precision_of(arguments.run);
-  options.cache = parse_cache(arguments.cache, arguments.cache_folder);
-  options.cache_folder = arguments.cache_folder;
+  resolve(arguments.keeping, options);
 }
 
 void resolve_with(const model::Checkpoint& model, const train::Dataset& set,
@@ -143,7 +134,7 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
                             const LabelledSets& sets) {
   const train::FinetuneOptions& o = arguments.options;
   const CheckpointArguments& checkpoint = arguments.checkpoint;
-  return {
+  train::RunConfig config = {
       {"command", std::string("finetune")},
       {"model", arguments.model},
       {"model_sha256", model_sha256},
@@ -177,22 +168,14 @@ train::RunConfig run_config(const FinetuneArguments& arguments, const std::strin
       {"whole_model", o.whole_model},
       {"layer_decay", o.layer_decay},
       {"flip", o.flip},
-      {"precision", arguments.run.precision},
-      {"checkpoint_every", arguments.checkpoint_every},
-      {"keep", arguments.keep},
-      {"log_every", arguments.log_every},
-      {"cache", arguments.cache},
-      {"cache_folder", arguments.cache_folder},
-      {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
-      {"max_bad", o.max_bad},
-      {"device", arguments.run.device},
-      {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
+      {"precision", arguments.run.precision}};
+  config.merge(run_config(arguments.keeping, arguments.run));
+  return config;
 }
 
 const std::set<std::string>& finetune_may_change() {
-  static const std::set<std::string> names = {
-      "model",     "head",  "data",         "val_data", "recipe",  "checkpoint_every", "keep",
-      "log_every", "cache", "cache_folder", "device",   "threads", "decode_threads",   "max_bad"};
+  static const std::set<std::string> names =
+      may_change_and({"model", "head", "data", "val_data", "recipe"});
   return names;
 }
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "cli/options.h"
+#include "cli/training_options.h"
 #include "train/data/dataset.h"
 #include "train/run/run_config.h"
 #include "train/supervised/options.h"
@@ -20,9 +20,7 @@ struct FinetuneArguments {
   std::string optimizer = "sgd";
   std::string positive_weights = "none";
   bool tune_thresholds = false;
-  bool resume = false;
-  index_t checkpoint_every = 1, keep = 3, log_every = 1;
-  std::string cache = "none", cache_folder;
+  KeepingArguments keeping;
   train::FinetuneOptions options;
   RunArguments run;
 };

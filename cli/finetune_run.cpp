@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "cli/json_text.h"
 #include "cli/stop_request.h"
@@ -102,7 +103,7 @@ void FinetuneRun::end_epoch(const Values& values) {
     best_ = report.mean_auc;
     write_model("best.safetensors", *last_);
   }
-  if (epoch % arguments_.log_every == 0 || last) {
+  if (epoch % arguments_.keeping.log_every == 0 || last) {
     console_.note(
         fmt::format("epoch {}/{}  loss {:.4f}  val loss {:.4f}  mean AUC {:.4f}{}  mean F1 {:.4f}  "
                     "accuracy {:.4f}{}",
@@ -110,7 +111,7 @@ void FinetuneRun::end_epoch(const Values& values) {
                     report.mean_auc, is_best ? " (best)" : "", report.mean_f1, report.mean_accuracy,
                     rates ? "  " + rates->text() : ""));
   }
-  if (epoch % arguments_.checkpoint_every == 0 || last) save();
+  if (epoch % arguments_.keeping.checkpoint_every == 0 || last) save();
 }
 
 LabelTable FinetuneRun::scores(const train::Validation& validation) const {

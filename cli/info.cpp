@@ -1,6 +1,7 @@
 // `vitsnna info`: what models are: tensors, configuration, parameters, operations at a size.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>

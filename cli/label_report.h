@@ -1,7 +1,7 @@
 // How a model's decisions compare with the truth, as `finetune` and `evaluate` print and write it.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

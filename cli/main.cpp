@@ -2,6 +2,7 @@
 // standard error and an exit code (1: the job failed, 2: wrong usage).
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -26,7 +27,8 @@ std::string help_command(const CLI::App& app) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Explains what a Vision Transformer saw when it decided, and trains one.", "vitsnna");
+  CLI::App app("Explains what a Vision Transformer saw when it decided, and trains one.",
+               "vitsnna");
   app.set_version_flag("--version", version_text, "Version, build and devices, then exit");
   app.set_config("--config", "", "Read options from a TOML file, one [section] a command")
       ->type_name("FILE");

@@ -1,7 +1,7 @@
 // The files that one explained input becomes: arrays, overlays, and the contact sheet.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

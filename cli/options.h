@@ -1,7 +1,6 @@
 // Options that several subcommands share, as plain structs, and how each group is declared.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +10,11 @@
 #include "explain/input_geometry.h"
 #include "explain/pictures/overlay.h"
 #include "model/checkpoint.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace vitsnna::cli {
 

@@ -1,6 +1,7 @@
 // `vitsnna predict`: what the model decides about each input.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // What a model decided about an image, for people and for JSON.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // `vitsnna pretrain`: DINO without labels, from a folder of images to a backbone.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/commands.h"
@@ -21,8 +22,8 @@ namespace {
 RunFolder::Options folder_options(const PretrainArguments& arguments) {
   RunFolder::Options options;
   options.path = arguments.output;
-  options.resume = arguments.resume || !arguments.replay.empty();
-  options.keep = arguments.keep;
+  options.resume = arguments.keeping.resume || !arguments.replay.empty();
+  options.keep = arguments.keeping.keep;
   options.may_change = pretrain_may_change();
   if (!parse_random_model(arguments.model)) options.may_change.insert("model");  // its SHA-256 says
   options.curve = pretrain_panels();

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+
 #include "cli/errors.h"
 #include "cli/neighbour_watch.h"
 #include "cli/session.h"
@@ -107,25 +109,14 @@ void declare(CLI::App& app, PretrainArguments& arguments) {
   app.add_option("--knn-size", arguments.knn_size, "Of its pictures (default: --global-size)")
       ->type_name("HxW")
       ->group(kWatching);
-  CLI::Option* resume =
-      app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
-          ->group(kKeeping);
+  declare(app, kKeeping, "Steps", arguments.keeping);
   app.add_option(
          "--replay", arguments.replay,
          "Take the step again that ended the run of --output because it was not finite, and "
          "write nothing: a failed-step-N.safetensors")
       ->type_name("FILE")
       ->group(kKeeping)
-      ->excludes(resume);
-  OptionGroup keeping(app, kKeeping);
-  keeping.whole("--checkpoint-every", arguments.checkpoint_every,
-                "Steps from one checkpoint to the next", 1);
-  keeping.whole("--keep", arguments.keep, "Checkpoints that stay", 1);
-  keeping.whole("--log-every", arguments.log_every,
-                "Steps from one line on the terminal to the next", 1);
-  declare(app, kKeeping,
-          ReadingArguments{arguments.cache, arguments.cache_folder,
-                           arguments.options.decode_threads, arguments.options.max_bad});
+      ->excludes("--resume");
   declare(app, arguments.run);
 }
 
@@ -156,8 +147,7 @@ void resolve(const CLI::App& app, PretrainArguments& arguments) {
   options.crops.global = parse_extent("--global-size", arguments.global_size);
   options.crops.local = parse_extent("--local-size", arguments.local_size);
   options.precision = precision_of(arguments.run);
-  options.cache = parse_cache(arguments.cache, arguments.cache_folder);
-  options.cache_folder = arguments.cache_folder;
+  resolve(arguments.keeping, options);
   if (arguments.knn_every == 0 && (!arguments.knn_data.empty() || !arguments.knn_size.empty())) {
     throw UsageError(fmt::format("{}: --knn-every is wanted",
                                  arguments.knn_data.empty() ? "--knn-size" : "--knn-data"));
@@ -217,16 +207,8 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
                              {"local_size", text_of(o.crops.local)},
                              {"local_crops", static_cast<std::int64_t>(o.crops.locals)},
                              {"knn_every", arguments.knn_every},
-                             {"precision", arguments.run.precision},
-                             {"checkpoint_every", arguments.checkpoint_every},
-                             {"keep", arguments.keep},
-                             {"log_every", arguments.log_every},
-                             {"cache", arguments.cache},
-                             {"cache_folder", arguments.cache_folder},
-                             {"decode_threads", static_cast<std::int64_t>(o.decode_threads)},
-                             {"max_bad", o.max_bad},
-                             {"device", arguments.run.device},
-                             {"threads", static_cast<std::int64_t>(arguments.run.threads)}};
+                             {"precision", arguments.run.precision}};
+  config.merge(run_config(arguments.keeping, arguments.run));
   if (parse_random_model(arguments.model)) {
     config["arch"] = arguments.architecture;
     config["patch_size"] = arguments.patch_size;
@@ -246,9 +228,8 @@ train::RunConfig run_config(const PretrainArguments& arguments, const std::strin
 }
 
 const std::set<std::string>& pretrain_may_change() {
-  static const std::set<std::string> names = {
-      "data",  "knn_data",     "recipe", "accumulate", "checkpoint_every", "keep",   "log_every",
-      "cache", "cache_folder", "device", "threads",    "decode_threads",   "max_bad"};
+  static const std::set<std::string> names =
+      may_change_and({"data", "knn_data", "recipe", "accumulate"});
   return names;
 }
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "cli/options.h"
+#include "cli/training_options.h"
 #include "train/dino/pretraining.h"
 #include "train/run/run_config.h"
 
@@ -17,13 +17,11 @@ struct PretrainArguments {
   std::string architecture = "vit_small";
   index_t patch_size = 8;
   std::string global_size = "224x224", local_size = "96x96";
-  bool resume = false;
   std::string replay;  ///< failed-step-N.safetensors; empty: none
-  index_t checkpoint_every = 500, keep = 3, log_every = 10;
-  std::string cache = "none", cache_folder;
   std::string recipe = "dino";
   index_t knn_every = 0;  ///< epochs from one evaluation to the next; 0: none
   std::string knn_data, knn_size;
+  KeepingArguments keeping{.checkpoint_every = 500, .log_every = 10};
   train::PretrainOptions options;
   RunArguments run;
 };

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "cli/failed_step.h"
 #include "cli/json_text.h"
 #include "cli/stop_request.h"
@@ -89,7 +91,8 @@ bool PretrainRun::take_step() {
     console_.warn(fmt::format("step {}: {}", run_.done(), warning));
   }
   warned_ = warning;
-  if (run_.done() % arguments_.log_every == 0 || run_.done() == run_.steps() || report.stop) {
+  if (run_.done() % arguments_.keeping.log_every == 0 || run_.done() == run_.steps() ||
+      report.stop) {
     print(report, schedule);
   }
   end_step({{"loss", report.loss},
@@ -113,7 +116,7 @@ void PretrainRun::end_step(const Values& values, bool stops) {
   folder_.log(run_.done(), line);
   pending_.reset();
   const bool last = run_.done() == run_.steps() || stops;
-  if (run_.done() % arguments_.checkpoint_every == 0 || last) save();
+  if (run_.done() % arguments_.keeping.checkpoint_every == 0 || last) save();
 }
 
 void PretrainRun::print(const train::DinoReport& report, const train::DinoStep& schedule) {

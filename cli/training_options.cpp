@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "cli/errors.h"
@@ -42,15 +43,7 @@ void OptionGroup::size(const char* name, std::string& value, const char* help) {
   app_.add_option(name, value, help)->type_name("HxW")->group(name_)->capture_default_str();
 }
 
-void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
-  choices(
-      app.add_option("--cache", arguments.cache, "Where decoded images are kept for the next epoch")
-          ->capture_default_str()
-          ->group(group),
-      {"none", "ram", "disk"});
-  app.add_option("--cache-folder", arguments.cache_folder, "Where --cache disk keeps them")
-      ->type_name("DIR")
-      ->group(group);
+void declare(CLI::App& app, const char* group, ReadingArguments& arguments) {
   whole_between(app.add_option("--decode-threads", arguments.decode_threads, "That read images")
                     ->type_name("N")
                     ->group(group)
@@ -62,6 +55,46 @@ void declare(CLI::App& app, const char* group, ReadingArguments arguments) {
                      ->group(group)
                      ->capture_default_str(),
                  0, 1);
+}
+
+void declare(CLI::App& app, const char* group, const std::string& period,
+             KeepingArguments& arguments) {
+  app.add_flag("--resume", arguments.resume, "Go on from the newest checkpoint of --output")
+      ->group(group);
+  OptionGroup keeping(app, group);
+  keeping.whole("--checkpoint-every", arguments.checkpoint_every,
+                (period + " from one checkpoint to the next").c_str(), 1);
+  keeping.whole("--keep", arguments.keep, "Checkpoints that stay", 1);
+  keeping.whole("--log-every", arguments.log_every,
+                (period + " from one line on the terminal to the next").c_str(), 1);
+  choices(
+      app.add_option("--cache", arguments.cache, "Where decoded images are kept for the next epoch")
+          ->capture_default_str()
+          ->group(group),
+      {"none", "ram", "disk"});
+  app.add_option("--cache-folder", arguments.cache_folder, "Where --cache disk keeps them")
+      ->type_name("DIR")
+      ->group(group);
+  declare(app, group, arguments.reading);
+}
+
+train::RunConfig run_config(const KeepingArguments& keeping, const RunArguments& run) {
+  return {{"checkpoint_every", keeping.checkpoint_every},
+          {"keep", keeping.keep},
+          {"log_every", keeping.log_every},
+          {"cache", keeping.cache},
+          {"cache_folder", keeping.cache_folder},
+          {"decode_threads", std::int64_t{keeping.reading.decode_threads}},
+          {"max_bad", keeping.reading.max_bad},
+          {"device", run.device},
+          {"threads", std::int64_t{run.threads}}};
+}
+
+std::set<std::string> may_change_and(std::set<std::string> others) {
+  for (const auto& option : run_config(KeepingArguments(), RunArguments())) {
+    others.insert(option.first);
+  }
+  return others;
 }
 
 void refuse_idle(const CLI::App& app, const std::vector<const char*>& options,

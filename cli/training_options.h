@@ -1,18 +1,18 @@
-// What `pretrain` and `finetune` declare and resolve alike.
+// What the commands that go through data sets declare and resolve alike.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "cli/options.h"
 #include "engine/images/image.h"
 #include "train/data/image_cache.h"
+#include "train/run/run_config.h"
 
 namespace vitsnna::cli {
-
-using kernels::index_t;
 
 /// The most that a count may be: its products with extents stay in 64 bits.
 constexpr index_t kMostOfACount = index_t{1} << 40;
@@ -37,14 +37,27 @@ class OptionGroup {
   std::string name_;
 };
 
-/// How images are read: --cache, --cache-folder, --decode-threads, --max-bad.
+/// How images are read.
 struct ReadingArguments {
-  std::string& cache;
-  std::string& cache_folder;
-  int& decode_threads;
-  double& max_bad;
+  int decode_threads = 2;
+  double max_bad = .01;
 };
-void declare(CLI::App& app, const char* group, ReadingArguments arguments);
+void declare(CLI::App& app, const char* group, ReadingArguments& arguments);
+
+/// Of a run, what changes nothing that is learnt: its folder's upkeep and how images come in.
+struct KeepingArguments {
+  bool resume = false;
+  index_t checkpoint_every = 1, keep = 3, log_every = 1;
+  std::string cache = "none", cache_folder{};
+  ReadingArguments reading{};
+};
+/// `period` is what the run counts: "Steps", "Epochs".
+void declare(CLI::App& app, const char* group, const std::string& period,
+             KeepingArguments& arguments);
+/// Every option of a run that a resumed one may give anew, by its name; where the data lie aside.
+train::RunConfig run_config(const KeepingArguments& keeping, const RunArguments& run);
+/// Their names and these.
+std::set<std::string> may_change_and(std::set<std::string> others);
 
 /// Throws UsageError naming the first of the options that the command line gives, with the reason
 /// why it would change nothing.
@@ -57,5 +70,14 @@ std::string text_of(engine::Extent extent);
 /// Throws UsageError naming the option.
 engine::Extent parse_extent(const std::string& option, const std::string& text);
 train::CacheKind parse_cache(const std::string& cache, const std::string& folder);
+
+/// What train's options of a run take of these.
+template <typename Options>
+void resolve(const KeepingArguments& keeping, Options& options) {
+  options.cache = parse_cache(keeping.cache, keeping.cache_folder);
+  options.cache_folder = keeping.cache_folder;
+  options.decode_threads = keeping.reading.decode_threads;
+  options.max_bad = keeping.reading.max_bad;
+}
 
 }  // namespace vitsnna::cli

@@ -1,6 +1,7 @@
 // `vitsnna --version`: the build, its optional parts, and the devices it sees.
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <opencv2/core/version.hpp>
 
 #include "cli/build_info.h"

@@ -26,8 +26,9 @@ if(VITSNNA_NATIVE)
   target_compile_options(vitsnna_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
 endif()
 if(VITSNNA_SANITIZE)
+  # -O1 and line numbers alone compile in half the time of -O2 -g, and a report needs no more.
   target_compile_options(vitsnna_compile INTERFACE
-    -fsanitize=${VITSNNA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -O1 -g1 -fsanitize=${VITSNNA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(vitsnna_compile INTERFACE -fsanitize=${VITSNNA_SANITIZE})
   # Instrumented loops cannot always be vectorised; clang warns where a pragma asked for it.
   if(CMAKE_CXX_COMPILER_ID MATCHES Clang)

@@ -14,6 +14,7 @@
 
 #include "engine/io/safetensors.h"
 #include "tests/cli/cli_fixture.h"
+#include "tests/cli/small_pretraining.h"
 
 namespace vitsnna::test {
 namespace {
@@ -25,34 +26,19 @@ class CliPretrain : public CliTest {
  protected:
   void SetUp() override {
     CliTest::SetUp();
-    fs::create_directories(file("images/deeper"));
-    for (int k = 0; k < 8; ++k) {
-      const std::string name = (k % 2 ? "images/" : "images/deeper/") + std::to_string(k) + ".png";
-      write_bytes(file(name), encode(".png", gradient_image(50 + 3 * k, 80 - 2 * k)));
-    }
+    write_pictures(file("images"));
   }
 
   /// A run of 24 steps, a checkpoint every 2; `more` are options with a value, or flags.
   std::vector<std::string> arguments(const std::string& run,
                                      const std::vector<std::string>& more = {}) const {
-    return command_line("pretrain",
-                        {{"--data", file("images")},
-                         {"--output", file(run)},
-                         {"--model", file("model.safetensors")},
-                         {"--epochs", "12"},
-                         {"--batch", "4"},
-                         {"--warmup-epochs", "2"},
-                         {"--lr", "0.01"},
-                         {"--out-dim", "32"},
-                         {"--hidden", "32"},
-                         {"--bottleneck", "16"},
-                         {"--global-size", "48x48"},
-                         {"--local-size", "24x24"},
-                         {"--local-crops", "2"},
-                         {"--checkpoint-every", "2"},
-                         {"--threads", "1"},
-                         {"--decode-threads", "1"}},
-                        more);
+    return small_pretraining({{"--data", file("images")},
+                              {"--output", file(run)},
+                              {"--model", file("model.safetensors")},
+                              {"--epochs", "12"},
+                              {"--warmup-epochs", "2"},
+                              {"--checkpoint-every", "2"}},
+                             more);
   }
   Outcome pretrain(const std::string& run, const std::vector<std::string>& more = {}) const {
     return run_binary(arguments(run, more));

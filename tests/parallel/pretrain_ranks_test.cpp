@@ -7,6 +7,7 @@
 
 #include "engine/io/safetensors.h"
 #include "tests/cli/cli_fixture.h"
+#include "tests/cli/small_pretraining.h"
 #include "tests/parallel/launch.h"
 
 namespace vitsnna::test {
@@ -20,11 +21,7 @@ class PretrainRanks : public testing::Test {
   void SetUp() override {
     VITSNNA_SKIP_WITHOUT_MPI();
     save_small_model(file("model.safetensors"));
-    fs::create_directories(file("images"));
-    for (int k = 0; k < 8; ++k) {
-      write_bytes(file("images/" + std::to_string(k) + ".png"),
-                  encode(".png", gradient_image(50 + 3 * k, 80 - 2 * k)));
-    }
+    write_pictures(file("images"));
   }
   std::string file(const std::string& name) const { return (directory_ / name).string(); }
 
@@ -32,26 +29,15 @@ class PretrainRanks : public testing::Test {
   Outcome pretrain(int ranks, const std::string& run,
                    const std::vector<std::string>& more = {}) const {
     return launch(ranks, VITSNNA_RANKS,
-                  command_line("pretrain",
-                               {{"--data", file("images")},
-                                {"--output", file(run)},
-                                {"--model", file("model.safetensors")},
-                                {"--epochs", "6"},
-                                {"--batch", "4"},
-                                {"--warmup-epochs", "1"},
-                                {"--lr", "0.01"},
-                                {"--out-dim", "32"},
-                                {"--hidden", "32"},
-                                {"--bottleneck", "16"},
-                                {"--global-size", "48x48"},
-                                {"--local-size", "24x24"},
-                                {"--local-crops", "2"},
-                                {"--checkpoint-every", "6"},
-                                {"--keep", "9"},
-                                {"--threads", "1"},
-                                {"--decode-threads", "1"},
-                                {"--device", "cpu"}},
-                               more));
+                  small_pretraining({{"--data", file("images")},
+                                     {"--output", file(run)},
+                                     {"--model", file("model.safetensors")},
+                                     {"--epochs", "6"},
+                                     {"--warmup-epochs", "1"},
+                                     {"--checkpoint-every", "6"},
+                                     {"--keep", "9"},
+                                     {"--device", "cpu"}},
+                                    more));
   }
   std::vector<double> losses(const std::string& run) const {
     std::vector<double> values;
