@@ -5,27 +5,26 @@
 #include <string>
 
 #include "kernels/error.h"
-#include "model/layers.h"
-#include "model/weight_gradients.h"
+#include "model/backward_layers.h"
 
 namespace vitsnna::model {
 
 namespace {
 
 using kernels::ConstMatrix;
-using kernels::Epilogue;
 using kernels::Matrix;
 
 class BackwardRun {
  public:
   BackwardRun(const PassContext& context, const ForwardPass& pass, const BackwardRequest& request)
-      : layers_(context),
+      : backward_(context, request.parameter_gradients),
+        layers_(backward_.layers),
+        weight_gradients_(backward_.weight_gradients),
         pass_(pass),
         request_(request),
         layout_(pass.layout),
         gradients_(layout_.items() * request.gradients),
-        width_(layers_.config.embed_dim),
-        weight_gradients_(layers_, request.parameter_gradients) {
+        width_(layers_.config.embed_dim) {
     check();
   }
 
@@ -115,69 +114,6 @@ class BackwardRun {
     return result_.attention_output_gradient[static_cast<std::size_t>(block)];
   }
 
-  /// output = input W (the layer's transpose), optionally times gelu'(pre_activation).
-  void transposed(index_t items, index_t rows, ConstMatrix input, const LinearLayer& layer,
-                  Matrix output, const Tensor& pre_activation = {}, bool accumulate = false) const {
-    kernels::Linear linear;
-    linear.items = items;
-    linear.rows = rows;
-    linear.input = input;
-    linear.weight = layer.backward;
-    linear.output = output;
-    if (accumulate) linear.residual = output;
-    if (pre_activation) {
-      linear.epilogue = Epilogue::gelu_backward;
-      linear.auxiliary = pre_activation.matrix();
-      linear.auxiliary_items = pre_activation.shape[0];
-    }
-    layers_.ops.linear(layers_.queue.raw(), linear);
-  }
-
-  void transposed(const Tensor& input, const LinearLayer& layer, const Tensor& output) const {
-    transposed(input.shape[0], input.shape[1], input.matrix(), layer, output.matrix());
-  }
-
-  void norm_backward(index_t items, index_t rows, ConstMatrix input, index_t input_items,
-                     const NormLayer& norm, ConstMatrix gradient, Matrix input_gradient,
-                     bool accumulate) const {
-    kernels::LayerNormBackward backward;
-    backward.items = items;
-    backward.input_items = input_items;
-    backward.rows = rows;
-    backward.columns = width_;
-    backward.input = input;
-    backward.gain = norm.gain;
-    backward.epsilon = layers_.config.layer_norm_epsilon;
-    backward.output_gradient = gradient;
-    backward.accumulate = accumulate;
-    backward.input_gradient = input_gradient;
-    backward.gain_gradient = weight_gradients_.of(norm.gain);
-    backward.shift_gradient = weight_gradients_.of(norm.shift);
-    layers_.ops.layer_norm_backward(layers_.queue.raw(), backward);
-  }
-
-  void norm_backward(const Tensor& input, const NormLayer& norm, const Tensor& gradient,
-                     const Tensor& input_gradient, bool accumulate) const {
-    norm_backward(gradient.shape[0], gradient.shape[1], input.matrix(), input.shape[0], norm,
-                  gradient.matrix(), input_gradient.matrix(), accumulate);
-  }
-
-  /// The fp32 gradient rows as operands of a product: themselves in fp32, a rounded copy in bf16;
-  /// scaled, where a branch had factors.
-  Tensor as_operand(const Tensor& gradient, const kernels::RowFactors& factors = {}) const {
-    if (layers_.vit.precision() == DType::f32 && !factors.factors) return gradient;
-    const Tensor result = layers_.allocate_operand(gradient.shape);
-    kernels::CopyRows copy;
-    copy.items = gradient.shape[0];
-    copy.rows = gradient.shape[1];
-    copy.columns = gradient.shape[2];
-    copy.source = gradient.matrix();
-    copy.destination = result.matrix();
-    copy.factors = factors;
-    layers_.ops.copy_rows(layers_.queue.raw(), copy);
-    return result;
-  }
-
   /// What scaled the token rows of a block's branch, from a slab's first on.
   kernels::RowFactors factors_of(index_t block, BranchFactors::Branch branch,
                                  index_t first = 0) const {
@@ -197,8 +133,8 @@ class BackwardRun {
     const index_t classes = layers_.config.num_classes;
     features_ = layers_.allocate_f32({gradients_, layers_.config.head_blocks, width_});
     const ConstMatrix logits{request_.logit_gradient.data, DType::f32, classes, classes};
-    transposed(gradients_, 1, logits, layers_.vit.weights().head,
-               {features_.data, DType::f32, columns, columns});
+    backward_.linear(gradients_, 1, logits, layers_.vit.weights().head,
+                     {features_.data, DType::f32, columns, columns});
     weight_gradients_.linear(gradients_, 1, {pass_.features.data, DType::f32, columns, columns},
                              logits, layers_.vit.weights().head);
   }
@@ -208,42 +144,15 @@ class BackwardRun {
     const LastBlockRecord& last = pass_.last;
     const BlockWeights& block = weights(layers_.config.depth - 1);
     middle_ = layers_.allocate_f32({gradients_, 1, width_});
-    norm_backward(gradients_, 1, last.output.matrix(), layout_.items(), layers_.vit.weights().norm,
-                  features_.rows_from(layers_.config.head_blocks - 1), middle_.matrix(), false);
+    backward_.layer_norm(
+        gradients_, 1, last.output.matrix(), layout_.items(), layers_.vit.weights().norm,
+        features_.rows_from(layers_.config.head_blocks - 1), middle_.matrix(), false);
     const engine::ArenaScope scope(layers_.arena);
-    mlp_backward(last.middle, last.pre_activation, block, last_factors(BranchFactors::mlp),
-                 middle_);
-    const Tensor operand = as_operand(middle_, last_factors(BranchFactors::attention));
-    transposed(operand, block.projection, output_gradient(layers_.config.depth - 1));
+    backward_.mlp(last.middle, last.pre_activation, block, last_factors(BranchFactors::mlp),
+                  middle_);
+    const Tensor operand = backward_.as_operand(middle_, last_factors(BranchFactors::attention));
+    backward_.linear(operand, block.projection, output_gradient(layers_.config.depth - 1));
     weight_gradients_.linear(last.attended, operand, block.projection);
-  }
-
-  /// gradient += d factor MLP(LN(middle)) / d middle, gradient rows on entry dL/d output.
-  void mlp_backward(const Tensor& middle, const Tensor& pre_activation, const BlockWeights& block,
-                    const kernels::RowFactors& factors, const Tensor& gradient) const {
-    const engine::ArenaScope scope(layers_.arena);
-    const index_t items = gradient.shape[0], rows = gradient.shape[1];
-    const index_t hidden_width = layers_.config.mlp_hidden;
-    const Tensor operand = as_operand(gradient, factors);
-    const Tensor hidden_gradient = layers_.allocate_operand({items, rows, hidden_width});
-    transposed(items, rows, operand.matrix(), block.fc2, hidden_gradient.matrix(), pre_activation);
-    const Tensor normalised_gradient = layers_.allocate_operand({items, rows, width_});
-    transposed(hidden_gradient, block.fc1, normalised_gradient);
-    if (weight_gradients_.wanted()) {
-      const Tensor hidden = layers_.allocate_operand({items, rows, hidden_width});
-      kernels::Gelu gelu;
-      gelu.items = items;
-      gelu.rows = rows;
-      gelu.columns = hidden_width;
-      gelu.input = pre_activation.matrix();
-      gelu.output = hidden.matrix();
-      layers_.ops.gelu(layers_.queue.raw(), gelu);
-      weight_gradients_.linear(hidden, operand, block.fc2);
-      const Tensor normalised = layers_.allocate_operand({items, rows, width_});
-      layers_.layer_norm(middle, block.norm2, normalised);
-      weight_gradients_.linear(normalised, hidden_gradient, block.fc1);
-    }
-    norm_backward(middle, block.norm2, normalised_gradient, gradient, true);
   }
 
   void last_block_attention() {
@@ -256,11 +165,11 @@ class BackwardRun {
       last_attention(group, query_gradient, key_value_gradient);
     }
     const Tensor normalised_gradient = layers_.allocate_f32(rows_of(width_));
-    transposed(key_value_gradient, block.key_value, normalised_gradient);
+    backward_.linear(key_value_gradient, block.key_value, normalised_gradient);
     for (const TokenLayout::Group& group : layout_.groups()) {
       const Tensor query = gradient_items(group, query_gradient);
-      transposed(query.shape[0], 1, query.matrix(), block.query,
-                 gradient_rows(group, normalised_gradient).matrix(), {}, true);
+      backward_.linear(query.shape[0], 1, query.matrix(), block.query,
+                       gradient_rows(group, normalised_gradient).matrix(), {}, true);
     }
     if (weight_gradients_.wanted()) {
       const Tensor normalised = layers_.allocate_operand(rows_of(width_));
@@ -271,7 +180,7 @@ class BackwardRun {
                                  gradient_items(group, query_gradient).matrix(), block.query);
       }
     }
-    norm_backward(last.input, block.norm1, normalised_gradient, dx_, false);
+    backward_.layer_norm(last.input, block.norm1, normalised_gradient, dx_, false);
     for (const TokenLayout::Group& group : layout_.groups()) {
       const Tensor middle = gradient_items(group, middle_);
       kernels::CopyRows residual;  // the CLS row's residual around the attention
@@ -317,10 +226,11 @@ class BackwardRun {
       const Tensor& output =
           index + 2 < layers_.config.depth ? pass_.blocks[index + 1].input : pass_.last.input;
       for (const TokenLayout::Group& group : layout_.groups()) {
-        norm_backward(group.items * request_.gradients, 1, layout_.rows_of(group, output).matrix(),
-                      group.items, layers_.vit.weights().norm,
-                      gradient_items(group, features_).rows_from(slot),
-                      gradient_rows(group, dx_).matrix(), true);
+        backward_.layer_norm(group.items * request_.gradients, 1,
+                             layout_.rows_of(group, output).matrix(), group.items,
+                             layers_.vit.weights().norm,
+                             gradient_items(group, features_).rows_from(slot),
+                             gradient_rows(group, dx_).matrix(), true);
       }
     }
     block_mlp(record, index);
@@ -332,8 +242,8 @@ class BackwardRun {
     }
     {
       const engine::ArenaScope operand_scope(layers_.arena);
-      const Tensor operand = as_operand(dx_, factors_of(index, BranchFactors::attention));
-      transposed(operand, block.projection, attention_gradient_);
+      const Tensor operand = backward_.as_operand(dx_, factors_of(index, BranchFactors::attention));
+      backward_.linear(operand, block.projection, attention_gradient_);
       weight_gradients_.linear(record.attended, operand, block.projection);
     }
     const kernels::RelevanceRows* capture =
@@ -365,18 +275,11 @@ class BackwardRun {
         pre = shared ? record.pre_activation : layout_.slab(record.pre_activation, first, count);
       } else {
         pre = layout_.slab(recomputed, 0, count);
-        if (!shared || first == 0) pre_activation(middle, block, pre);
+        if (!shared || first == 0) backward_.pre_activation(middle, block, pre);
       }
-      mlp_backward(middle, pre, block, factors_of(index, BranchFactors::mlp, first),
-                   layout_.slab(dx_, first, count));
+      backward_.mlp(middle, pre, block, factors_of(index, BranchFactors::mlp, first),
+                    layout_.slab(dx_, first, count));
     }
-  }
-
-  void pre_activation(const Tensor& middle, const BlockWeights& block, const Tensor& output) const {
-    const engine::ArenaScope scope(layers_.arena);
-    const Tensor normalised = layers_.allocate_operand(middle.shape);
-    layers_.layer_norm(middle, block.norm2, normalised);
-    layers_.linear(normalised, block.fc1, output);
   }
 
   void capture_alone(const BlockRecord& record, const kernels::RelevanceRows& capture) const {
@@ -400,13 +303,13 @@ class BackwardRun {
       group_attention(group, record, qkv_gradient, capture);
     }
     const Tensor normalised_gradient = layers_.allocate_operand(rows_of(width_));
-    transposed(qkv_gradient, block.query_key_value, normalised_gradient);
+    backward_.linear(qkv_gradient, block.query_key_value, normalised_gradient);
     if (weight_gradients_.wanted()) {
       const Tensor normalised = layers_.allocate_operand(rows_of(width_));
       layers_.layer_norm(record.input, block.norm1, normalised);
       weight_gradients_.linear(normalised, qkv_gradient, block.query_key_value);
     }
-    norm_backward(record.input, block.norm1, normalised_gradient, dx_, true);
+    backward_.layer_norm(record.input, block.norm1, normalised_gradient, dx_, true);
   }
 
   void group_attention(const TokenLayout::Group& group, const BlockRecord& record,
@@ -436,8 +339,8 @@ class BackwardRun {
     const ConstMatrix operand = patch_rows(gradient);
     const LinearLayer& layer = layers_.vit.weights().patch_embedding;
     if (result_.patches_gradient) {
-      transposed(gradient.shape[0], group.tokens - 1, operand, layer,
-                 result_.patches_gradient.matrix());
+      backward_.linear(gradient.shape[0], group.tokens - 1, operand, layer,
+                       result_.patches_gradient.matrix());
     }
     if (!weight_gradients_.wanted()) return;
     weight_gradients_.linear(group.items, group.tokens - 1, pass_.patches[index].matrix(), operand,
@@ -457,12 +360,13 @@ class BackwardRun {
     return result.matrix();
   }
 
-  Layers layers_;
+  BackwardLayers backward_;
+  const Layers& layers_;
+  const WeightGradients& weight_gradients_;
   const ForwardPass& pass_;
   const BackwardRequest& request_;
   const TokenLayout& layout_;
   index_t gradients_, width_;
-  WeightGradients weight_gradients_;
   BackwardPass result_;
   Tensor features_;            ///< dL/d features
   Tensor middle_;              ///< dL/dx' of the last block's CLS row

@@ -18,7 +18,7 @@
 #include "engine/io/tensor_file.h"
 #include "model/forward.h"
 #include "train/dino/drop_path.h"
-#include "train/dino/head.h"
+#include "train/dino/network.h"
 #include "train/optimizer_state.h"
 #include "train/parallel/gradient_reducer.h"
 
@@ -58,25 +58,6 @@ struct DinoReport {
   int non_finite_rank = -1;  ///< the first rank whose own share of the loss is not finite
   bool stop = false;         ///< some rank asked for it
 };
-
-/// A backbone and its head.
-struct DinoNetwork {
-  DinoNetwork(engine::Queue& queue, const model::VitConfig& config,
-              const model::ModelMetadata& metadata, const DinoHeadConfig& head_config,
-              const std::map<std::string, engine::HostTensor>& backbone_tensors,
-              const std::map<std::string, engine::HostTensor>& head_tensors, DType precision,
-              const model::WeightUse& use = {});
-  void refresh(engine::Queue& queue);
-
-  model::Vit backbone;
-  DinoHead head;
-};
-
-/// A head's initial weights, drawn from `seed`: normal .02 for the layers, zero biases, unit
-/// lengths, and for weight_v what an ordinary linear layer is drawn from, uniform within
-/// 1 / sqrt(bottleneck) of 0.
-std::map<std::string, engine::HostTensor> random_head(const DinoHeadConfig& config,
-                                                      std::uint64_t seed);
 
 class DinoLearner {
  public:
