@@ -130,9 +130,11 @@ class ComputeAlone {
   std::vector<std::pair<void*, index_t>> taken_;
 };
 
-/// Steps before the timed ones: where there are graphs, one more to capture them.
+/// Steps before the timed ones. Where there are graphs each is captured in its second step, and the
+/// loader hands out its two memories by turns, with a graph for each.
 int warm_up_of(const Arguments& arguments, const engine::Queue& queue) {
-  return engine::captures_graphs(queue) ? std::max(arguments.warm_up, 2) : arguments.warm_up;
+  if (!engine::captures_graphs(queue)) return arguments.warm_up;
+  return std::max(arguments.warm_up, arguments.data.empty() ? 2 : 4);
 }
 
 /// Times arguments.steps of them after the warm-up; the ledger sees one more, op by op.

@@ -15,7 +15,9 @@
 #include "cli/training_data.h"
 #include "cli/training_options.h"
 #include "engine/io/atomic_file.h"
+#include "explain/input_geometry.h"
 #include "train/data/image_files.h"
+#include "train/data/model_input.h"
 #include "train/evaluation/features.h"
 #include "train/supervised/finetuning.h"
 
@@ -31,9 +33,9 @@ struct EvaluateArguments {
 };
 
 /// --size, else what `predict` takes: the model's input_size, else its trained grid, and of a
-/// square the centre that its crop_pct says.
-void set_size(const EvaluateArguments& arguments, const Session& session,
-              train::FeatureOptions& options) {
+/// square the centre that its crop_pct says. What goes into the model of it is returned.
+explain::InputGeometry set_size(const EvaluateArguments& arguments, const Session& session,
+                                train::FeatureOptions& options) {
   const model::VitConfig& config = session.config();
   const model::ModelMetadata& metadata = session.metadata();
   if (!arguments.size.empty()) {
@@ -45,10 +47,10 @@ void set_size(const EvaluateArguments& arguments, const Session& session,
       options.size = {metadata.input_size->first, metadata.input_size->second};
     options.crop_pct = metadata.crop_pct.value_or(explain::kDefaultCropPct);
   }
-  if (options.size.height % config.patch_size != 0 || options.size.width % config.patch_size != 0) {
-    throw Error(fmt::format("--size: {}, multiples of the model's patch size {} wanted",
-                            text_of(options.size), config.patch_size));
-  }
+  explain::SizeOptions whole;
+  whole.size = options.size;
+  return explain::input_geometry(arguments.size.empty() ? arguments.model.model : "--size",
+                                 options.size, whole, config, metadata);
 }
 
 void require_same_labels(const EvaluateArguments& arguments, const Session& session,
@@ -77,9 +79,11 @@ void evaluate(const EvaluateArguments& arguments) {
   Session session(arguments.model, arguments.run, console);
   session.require_head();
   require_same_labels(arguments, session, set);
+  train::require_picture_channels(arguments.model.model, session.config());
 
   train::FeatureOptions options;
-  set_size(arguments, session, options);
+  const explain::InputGeometry input = set_size(arguments, session, options);
+  if (const std::string note = input.note(); !note.empty()) console.note(note);
   options.decode_threads = arguments.reading.decode_threads;
   options.max_bad = arguments.reading.max_bad;
   PassProgress progress(!console.quiet());
@@ -103,8 +107,8 @@ void evaluate(const EvaluateArguments& arguments) {
       {"model", session.model_json()},
       {"device", session.device_json()},
       {"data", {{"path", set.path}, {"kind", set.kind}, {"split", set.split}}},
-      {"height", options.size.height},
-      {"width", options.size.width},
+      {"height", input.crop.height},
+      {"width", input.crop.width},
       {"images", found.items},
       {"unreadable", set.size() - found.items},
       {"loss", validation.loss}};

@@ -50,12 +50,13 @@ void FinetuneRun::train_until_done() {
   try {
     if (pending_) end_epoch(Values(*pending_));
     while (run_.done() < run_.steps()) {
-      if (!take_step()) return stop();
+      if (!take_step()) break;
     }
-    finish();
+    run_.done() < run_.steps() ? stop() : finish();
   } catch (const train::Stopped&) {  // in the middle of a validation
     stop();
   }
+  folder_.draw_curve();
 }
 
 /// False: a signal asks to stop.

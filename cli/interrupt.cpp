@@ -19,6 +19,11 @@ extern "C" void end_by_signal(int number) {
 
 }  // namespace
 
+bool is_ignored(int signal_number) {
+  struct sigaction now = {};
+  return ::sigaction(signal_number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 void install_interrupt_handler() {
   struct sigaction action = {};
   action.sa_handler = end_by_signal;
@@ -27,10 +32,7 @@ void install_interrupt_handler() {
   sigemptyset(&action.sa_mask);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&action.sa_mask, number);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction before = {};
-    // A parent that ignores the signal (nohup) means its children to ignore it too.
-    if (::sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
-    ::sigaction(number, &action, nullptr);
+    if (!is_ignored(number)) ::sigaction(number, &action, nullptr);
   }
 }
 

@@ -7,4 +7,8 @@ namespace vitsnna::cli {
 /// interrupted program (status 130 for SIGINT) and stops its own loop.
 void install_interrupt_handler();
 
+/// A parent that ignores a signal (nohup, a script's background job) means its children to ignore
+/// it too.
+bool is_ignored(int signal_number);
+
 }  // namespace vitsnna::cli

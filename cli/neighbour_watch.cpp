@@ -8,6 +8,7 @@
 #include "cli/stop_request.h"
 #include "kernels/error.h"
 #include "train/data/image_files.h"
+#include "train/data/model_input.h"
 #include "train/data/sources/sources.h"
 
 namespace vitsnna::cli {
@@ -43,11 +44,8 @@ NeighbourWatch::NeighbourWatch(const PretrainArguments& arguments, const model::
       progress_(progress),
       bank_(open_labelled(arguments, "train")),
       queries_(open_labelled(arguments, "val")) {
-  const engine::Extent size = knn_size(arguments);
-  if (size.height % backbone.patch_size != 0 || size.width % backbone.patch_size != 0) {
-    throw Error(fmt::format("--knn-size: {}x{}, multiples of the model's patch size {} wanted",
-                            size.height, size.width, backbone.patch_size));
-  }
+  train::require_both_values(queries_);
+  train::require_whole_patches("--knn-size", knn_size(arguments), backbone);
 }
 
 bool NeighbourWatch::due(const train::Pretraining& run) const {

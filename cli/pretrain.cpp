@@ -23,6 +23,7 @@ RunFolder::Options folder_options(const PretrainArguments& arguments) {
   RunFolder::Options options;
   options.path = arguments.output;
   options.resume = arguments.keeping.resume || !arguments.replay.empty();
+  options.read_only = !arguments.replay.empty();
   options.keep = arguments.keeping.keep;
   options.may_change = pretrain_may_change();
   if (!parse_random_model(arguments.model)) options.may_change.insert("model");  // its SHA-256 says

@@ -52,6 +52,7 @@ void PretrainRun::train_until_done() {
     stopped = true;
     save();
   }
+  folder_.draw_curve();
   if (run_.done() < run_.steps() || stopped) {
     console_.result(fmt::format("stopped by a signal after step {} of {}; --resume goes on",
                                 run_.done(), run_.steps()));

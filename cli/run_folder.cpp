@@ -60,7 +60,7 @@ RunFolder::RunFolder(Options options, train::RunConfig config, train::Communicat
       is_run_(fs::exists(path() / "config.json")),
       ranks_(ranks),
       console_(console) {
-  require_writable(path());
+  if (!options_.read_only) require_writable(path());
   if (is_run_ && options_.resume) {
     const fs::path file = path() / "config.json";
     train::require_same(file, train::read_run_config(file), config_, options_.may_change);
@@ -83,6 +83,7 @@ void RunFolder::create() {
     if (code) throw Error(fmt::format("{}: {}", path().string(), code.message()));
     train::write_run_config(path() / "config.json", config_);
   }
+  if (writes()) lock_.take(path() / "config.json");
   ranks_.barrier();
   checkpoints_ = std::make_unique<train::CheckpointStore>(path() / "checkpoints", options_.keep);
   if (writes()) {
@@ -122,15 +123,22 @@ void RunFolder::log_timing(index_t step, const std::map<std::string, double>& va
 void RunFolder::save(const train::RunState& state) {
   if (ranks_.size() > 1) {
     std::string digests;
-    for (const auto& [name, tensor] : state.tensors) digests += engine::sha256(tensor.bytes);
-    train::require_equal_ranks(ranks_, "the SHA-256 of its tensors", digests);
+    for (const auto& [name, tensor] : state.tensors) {
+      digests += fmt::format("{} of SHA-256 {}\n", name, engine::sha256(tensor.bytes));
+    }
+    train::require_equal_ranks(ranks_, fmt::format("tensors after step {}", state.steps), digests);
   }
   if (!writes()) return;
   if (log_) log_->sync();
   checkpoints_->save(state);
-  if (log_) {
-    train::draw_training_curve(path() / "metrics.jsonl", path() / "curve.png", options_.curve);
-  }
+  if (log_ && fs::file_size(path() / "metrics.jsonl") > drawn_ + drawn_ / 20) draw_curve();
+}
+
+void RunFolder::draw_curve() {
+  if (!log_) return;
+  const fs::path metrics = path() / "metrics.jsonl";
+  drawn_ = fs::file_size(metrics);
+  train::draw_training_curve(metrics, path() / "curve.png", options_.curve);
 }
 
 void keep_pending(train::RunState& state, const std::map<std::string, double>& values) {

@@ -2,6 +2,7 @@
 // calls are collective.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/run_lock.h"
 #include "train/parallel/communicator.h"
 #include "train/run/checkpoint_store.h"
 #include "train/run/metrics_log.h"
@@ -26,6 +28,7 @@ class RunFolder {
   struct Options {
     std::filesystem::path path;
     bool resume = false;
+    bool read_only = false;                ///< create() is never called
     index_t keep = 3;                      ///< checkpoints
     std::set<std::string> may_change;      ///< options that a resumed run may give anew
     std::vector<train::CurvePanel> curve;  ///< what curve.png shows
@@ -39,7 +42,8 @@ class RunFolder {
   /// Whether a run is there, to go on with.
   bool is_run() const { return is_run_; }
   /// Makes the folder with its config.json where it is not there yet: once nothing is left to be
-  /// found wrong. The calls below come after it.
+  /// found wrong. Throws Error where another process is at work on the run. The calls below come
+  /// after it.
   void create();
 
   const std::filesystem::path& path() const { return options_.path; }
@@ -60,9 +64,11 @@ class RunFolder {
   /// What depends on the clock and is no part of what a resumed run repeats.
   void log_timing(index_t step, const std::map<std::string, double>& values);
 
-  /// Writes the checkpoint, behind the log that leads to it, and the curve. Throws Error where
-  /// ranks have come to differ.
+  /// Writes the checkpoint, behind the log that leads to it. Throws Error naming the first tensor
+  /// where ranks have come to differ.
   void save(const train::RunState& state);
+  /// Draws the log; save() does too, where it has grown by a twentieth since.
+  void draw_curve();
 
  private:
   Options options_;
@@ -70,8 +76,10 @@ class RunFolder {
   bool is_run_;
   train::Communicator& ranks_;
   const Console& console_;
+  RunLock lock_;
   std::unique_ptr<train::CheckpointStore> checkpoints_;
   std::unique_ptr<train::MetricsLog> log_, timing_;
+  std::uintmax_t drawn_ = 0;  ///< bytes of the log, when it was
 };
 
 /// Numbers of a step whose evaluation was stopped, in a checkpoint's metadata: the run that goes on

@@ -5,6 +5,8 @@
 
 #include <initializer_list>
 
+#include "cli/interrupt.h"
+
 namespace vitsnna::cli {
 namespace {
 
@@ -19,7 +21,9 @@ void request_stop_on_signals() {
   action.sa_handler = note_request;
   action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(number, &action, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
+    if (!is_ignored(number)) ::sigaction(number, &action, nullptr);
+  }
 }
 
 bool stop_requested() { return requested != 0; }

@@ -33,10 +33,10 @@ TEST_F(CliFailure, OutputFoldersThatCannotBeWritten) {
 TEST_F(CliFailure, AFullDiskLeavesNothing) {
   // Blocks of 512 bytes: the array fits into one, the overlay does not.
   const Outcome outcome =
-      Running(explain_arguments({file("street.png"), "--label", "left"}), 1).wait();
+      Running(explain_arguments({file("street.png"), "--label", "left"}), room_for(1)).wait();
   expect_nothing_written(outcome, 1, {"street.left.snna.png", "cannot be written"});
   const Outcome converted =
-      Running({"convert", file("model.safetensors"), file("new.safetensors")}, 8).wait();
+      Running({"convert", file("model.safetensors"), file("new.safetensors")}, room_for(8)).wait();
   expect_failure(converted, 1, {"new.safetensors", "cannot be written"});
   EXPECT_EQ(names_in(directory_.path()),
             (std::vector<std::string>{"model.safetensors", "street.png"}));
@@ -52,7 +52,7 @@ TEST_F(CliFailure, ADiskThatFillsUpBehindTheMapsLeavesNoneOfThem) {
   const int blocks = static_cast<int>(manifest / 512);
   const Outcome outcome = Running(explain_arguments({file("street.png"), "--method", "rawatt",
                                                      "--label", "left", "--size", "8x8"}),
-                                  blocks)
+                                  room_for(blocks))
                               .wait();
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("manifest.json"), std::string::npos) << outcome;
@@ -64,7 +64,7 @@ TEST_F(CliFailure, AFailedRunLeavesTheFilesItWasToReplace) {
   const std::string before = read_bytes(output("street.left.snna.npy"));
   const Outcome outcome =
       Running(explain_arguments({file("street.png"), "--label", "left", "--force", "--seed", "5"}),
-              1)
+              room_for(1))
           .wait();
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_EQ(read_bytes(output("street.left.snna.npy")), before);

@@ -301,7 +301,7 @@ TEST_F(CliFinetune, AFullDiskLeavesTheLastCheckpointWhole) {
   ASSERT_GT(512 * blocks, static_cast<int>(fs::file_size(file("run/best.safetensors"))));
   std::vector<std::string> resume = whole;
   resume.push_back("--resume");
-  const Outcome outcome = Running(on_the_cpu(arguments("run", resume)), blocks).wait();
+  const Outcome outcome = Running(on_the_cpu(arguments("run", resume)), room_for(blocks)).wait();
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("step-000000006.safetensors"), std::string::npos) << outcome;
   EXPECT_TRUE(read_bytes(kept) == before);
@@ -315,15 +315,20 @@ TEST_F(CliFinetune, EvaluateTakesThePixelsThatPredictTakes) {
   cv::randu(wide, cv::Scalar::all(0), cv::Scalar::all(255));
   write_bytes(file("one/0.png"), encode(".png", wide));
   write_bytes(file("one/set.csv"), "path,forward,stop_slow,left,right\n0.png,1,1,1,1\n");
-  // A square model that keeps a share of the picture, and one that says no size.
+  // A model that says no size, a square one that keeps a share of the picture, and both kinds of
+  // size with a remainder by patches of 8.
   model::ModelMetadata metadata = small_metadata();
   save_small_model(file("plain.safetensors"), small_config(), metadata);
   metadata.input_size = {48, 48};
   metadata.crop_pct = .75;
   save_small_model(file("cropped.safetensors"), small_config(), metadata);
-  double losses[2] = {};
-  for (const int k : {0, 1}) {
-    const std::string name = file(k == 0 ? "plain.safetensors" : "cropped.safetensors");
+  metadata.input_size = {55, 55};
+  save_small_model(file("square.safetensors"), small_config(), metadata);
+  metadata.input_size = {37, 60};
+  save_small_model(file("wide.safetensors"), small_config(), metadata);
+  std::set<double> losses;
+  for (const char* model : {"plain", "cropped", "square", "wide"}) {
+    const std::string name = file(fmt::format("{}.safetensors", model));
     const Outcome score =
         run_binary({"evaluate", "--model", name, "--data", "csv:" + file("one/set.csv"), "--json"});
     ASSERT_EQ(score.exit_code, 0) << score;
@@ -334,10 +339,16 @@ TEST_F(CliFinetune, EvaluateTakesThePixelsThatPredictTakes) {
     for (const json& logit : predictions.at("inputs").at(0).at("logits")) {
       loss += std::log1p(std::exp(-logit.get<double>())) / 4;
     }
-    losses[k] = json::parse(score.out).at("loss").get<double>();
-    EXPECT_NEAR(losses[k], loss, 1e-5);
+    const json scores = json::parse(score.out);
+    losses.insert(scores.at("loss").get<double>());
+    EXPECT_NEAR(scores.at("loss").get<double>(), loss, 1e-5) << model;
+    if (model == std::string("wide")) {
+      EXPECT_EQ(scores.at("height"), 32);
+      EXPECT_EQ(scores.at("width"), 56);
+      EXPECT_NE(score.err.find("5 rows at the bottom and 4 columns"), std::string::npos) << score;
+    }
   }
-  EXPECT_NE(losses[0], losses[1]);
+  EXPECT_EQ(losses.size(), 4u);
 }
 
 TEST_F(CliFinetune, EvaluateChecksItsOutputFirst) {
@@ -412,6 +423,11 @@ TEST_F(CliFinetune, WhatDoesNotFitIsNamed) {
   };
   refused({"--blocks", "99"}, 1, {"--blocks", "99"});
   refused({"--size", "50x64"}, 1, {"--size: 50x64", "patch size 8"});
+  model::VitConfig deep = small_config();
+  deep.channels = 4;
+  save_small_model(file("deep.safetensors"), deep);
+  refused({"--model", file("deep.safetensors")}, 1,
+          {"deep.safetensors: takes images of 4 channels"});
   refused({"--batch", "25"}, 1, {"--batch: 25", "24"});
   refused({"--warmup-epochs", "7"}, 1, {"--warmup-epochs", "7"});
   refused({"--val-split", "test"}, 1, {"has no split test"});

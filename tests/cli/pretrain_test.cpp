@@ -178,6 +178,15 @@ TEST_F(CliPretrainNeighbours, WhatCannotVoteIsNamed) {
           "--knn-size");
   refused({"--knn-every", "1", "--knn-data", "snna:" + file("labelled"), "--knn-size", "48x60"}, 1,
           "--knn-size: 48x60, multiples of the model's patch size 8");
+  // No teacher would be the best.
+  fs::create_directories(file("alike/train"));
+  fs::create_directories(file("alike/val"));
+  for (const char* split : {"train", "val"}) {
+    fs::copy(file("images/1.png"), file(fmt::format("alike/{}/1.png", split)));
+    write_bytes(file(fmt::format("alike/{}.json", split)), R"({"1.png": [1, 0, 0, 1]})");
+  }
+  refused({"--knn-every", "1", "--knn-data", "snna:" + file("alike")}, 1,
+          "every label has one value alone");
   // Of a set with splits one is learnt from: which, where it is not train?
   fs::rename(file("labelled/train"), file("labelled/test"));
   fs::rename(file("labelled/train.json"), file("labelled/test.json"));
@@ -312,6 +321,35 @@ TEST_F(CliPretrain, ASignalSavesAndStops) {
   }
 }
 
+TEST_F(CliPretrain, OneProcessAtATimeWorksOnARun) {
+  const std::vector<std::string> longer = {"--epochs", "60", "--checkpoint-every", "20"};
+  Running running(on_the_cpu(arguments("run", longer)));
+  while (!fs::exists(file("run/checkpoints/step-000000020.safetensors")) && !running.ended()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::vector<std::string> resume = longer;
+  resume.push_back("--resume");
+  const Outcome second = pretrain("run", resume);
+  ASSERT_FALSE(running.ended());
+  EXPECT_EQ(second.exit_code, 1) << second;
+  EXPECT_NE(second.err.find("run: another process is at work on this run"), std::string::npos)
+      << second;
+  EXPECT_EQ(running.wait().exit_code, 0);
+  EXPECT_EQ(metrics("run").size(), 120u);
+  EXPECT_EQ(pretrain("run", resume).exit_code, 0);
+}
+
+TEST_F(CliPretrain, ASignalThatTheParentIgnoresIsIgnored) {
+  Running running(on_the_cpu(arguments("run")), "trap '' INT");
+  while (!fs::exists(file("run/checkpoints/step-000000002.safetensors")) && !running.ended()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  running.send(SIGINT);
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.exit_code, 0) << outcome;
+  EXPECT_NE(outcome.out.find("24 steps done"), std::string::npos) << outcome;
+}
+
 TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
   ASSERT_EQ(pretrain("run").exit_code, 0);
   fs::remove(file("run/checkpoints/step-000000024.safetensors"));
@@ -320,7 +358,8 @@ TEST_F(CliPretrain, AFullDiskLeavesTheLastCheckpointWhole) {
   const auto teacher = static_cast<int>(fs::file_size(file("run/teacher.safetensors")));
   const int blocks = 2 * teacher / 512;
   ASSERT_GT(before.size(), std::size_t(512) * static_cast<std::size_t>(blocks));
-  const Outcome outcome = Running(on_the_cpu(arguments("run", {"--resume"})), blocks).wait();
+  const Outcome outcome =
+      Running(on_the_cpu(arguments("run", {"--resume"})), room_for(blocks)).wait();
   EXPECT_EQ(outcome.exit_code, 1) << outcome;
   EXPECT_NE(outcome.err.find("step-000000024.safetensors"), std::string::npos) << outcome;
   EXPECT_TRUE(read_bytes(file("run/checkpoints/step-000000022.safetensors")) == before);
@@ -410,7 +449,12 @@ TEST_F(CliPretrain, WhatCannotBeIsSaidAndNothingIsWritten) {
   refused({"--model", file("none.safetensors")}, 1, {"none.safetensors"});
   refused({"--batch", "16"}, 1, {"16", "8"});
   refused({"--accumulate", "3"}, 1, {"--batch", "multiple of 3"});
-  refused({"--local-size", "20x24"}, 1, {"20x24", "patch size"});
+  refused({"--local-size", "20x24"}, 1, {"--local-size: 20x24", "patch size"});
+  model::VitConfig grey = small_config();
+  grey.channels = 1;
+  save_small_model(file("grey.safetensors"), grey);
+  refused({"--model", file("grey.safetensors")}, 1,
+          {"grey.safetensors: takes images of 1 channel"});
   refused({"--local-size", "twenty"}, 2, {"--local-size", "twenty"});
   refused({"--warmup-epochs", "13"}, 1, {"--warmup-epochs", "13", "12"});
   refused({"--teacher-momentum", "1.5"}, 2, {"--teacher-momentum"});

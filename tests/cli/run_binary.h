@@ -67,16 +67,16 @@ inline std::vector<std::string> command_line(const std::string& command,
   return all;
 }
 
+/// Limits the size of a file, in blocks of 512 bytes: what a full disk looks like.
+inline std::string room_for(int blocks) { return "ulimit -f " + std::to_string(blocks); }
+
 /// A running binary; standard output and error go to files of its own.
 class Running {
  public:
-  /// `file_size_blocks`: RLIMIT_FSIZE in blocks of 512 bytes; 0: none.
-  explicit Running(const std::vector<std::string>& arguments, int file_size_blocks = 0) {
+  /// `before` is what a shell does to itself before it becomes the binary.
+  explicit Running(const std::vector<std::string>& arguments, const std::string& before = "") {
     std::vector<std::string> words = {VITSNNA_BINARY};
-    if (file_size_blocks > 0) {
-      words = {"/bin/sh", "-c", "ulimit -f \"$0\" && exec \"$@\"", std::to_string(file_size_blocks),
-               VITSNNA_BINARY};
-    }
+    if (!before.empty()) words = {"/bin/sh", "-c", before + " && exec \"$@\"", "", VITSNNA_BINARY};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());

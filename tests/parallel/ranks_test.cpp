@@ -30,7 +30,9 @@ TEST(Ranks, SumsHaveTheBitsOfAFixedOrder) {
 
 TEST(Ranks, RecordsReachEveryRank) {
   VITSNNA_SKIP_WITHOUT_MPI();
-  for (const int count : {2, 4}) expect_done(ranks(count, "records"), count);
+  for (const char* mode : {"records", "pieces"}) {
+    for (const int count : {2, 4}) expect_done(ranks(count, mode), count);
+  }
 }
 
 TEST(Ranks, OneIsASingleProcess) {

@@ -154,7 +154,7 @@ void happen(Communicator& all, const std::string& what) {
 
 void run(Communicator& all, const std::string& mode) {
   if (mode == "sums") return sums(all);
-  if (mode == "records") return records(all);
+  if (mode == "records" || mode == "pieces") return records(all);
   if (mode == "stop") return stop(all);
   if (mode == "stuck") return wait_for_each_other(all);
   if (mode == "suspended") return be_suspended(all);
@@ -172,6 +172,7 @@ int main(int argc, char** argv) {
   try {
     train::ParallelOptions options;
     options.beat_seconds = .1;
+    if (mode == "pieces") options.message_bytes = 10;  // of records of up to 9 bytes each
     const bool suspended = mode == "suspended";
     if (mode == "stopped" || suspended) options.silence_seconds = 2.;
     if (mode == "stalled" || suspended) options.late_seconds = 2.;

@@ -114,16 +114,16 @@ TEST(Features, StopBetweenTwoPassesWhenAsked) {
   EXPECT_EQ(done, 4);
 }
 
-TEST(Features, ASizeThatThePatchesDoNotDivideIsNamed) {
+TEST(Features, ASizeBelowOnePatchIsNamed) {
   Queue queue(test::test_device(), 1);
   const model::VitConfig config = backbone_config(1);
   const model::Vit vit(queue, config, {}, test::small_tensors(config, 1), kernels::DType::f32);
   const Pictures pictures(2);
   FeatureOptions options;
-  options.size = {48, 60};
+  options.size = {48, 7};
   const auto alone = single_process();
   EXPECT_ERROR(cls_features(queue, *alone, vit, pictures.dataset, pictures.reader(), options),
-               "60");
+               "48x0");
 }
 
 TEST(NeighbourScore, FeaturesThatShowALabelScoreOneAndOthersDoNot) {

@@ -138,6 +138,19 @@ TEST(Parameters, EvaluationTakesTheWholePictureOrTheCentreSquare) {
   EXPECT_EQ(square.resized_width, 640);
 }
 
+TEST(Parameters, EvaluationLeavesOutWhatPatchesDoNotDivideAtTheBottomAndTheRight) {
+  const CropRecipe wide = evaluation_recipe({360, 644}, 1., 16);
+  EXPECT_TRUE((wide.size == Extent{352, 640}));
+  const AugmentCrop whole = draw_crop(wide, {720, 1280}, {});
+  EXPECT_EQ(whole.resized_height, 360);
+  EXPECT_EQ(whole.resized_width, 644);
+  EXPECT_EQ(whole.window_top, 0);
+  EXPECT_EQ(whole.window_left, 0);
+  const AugmentCrop centre = draw_crop(evaluation_recipe({227, 227}, 1., 16), {180, 320}, {});
+  EXPECT_EQ(centre.resized_width, 404);
+  EXPECT_EQ(centre.window_left, 88);  // of the 227 columns in the middle, not of the 224
+}
+
 TEST(Parameters, DecodersMayReduceToWhatTheSmallestBoxNeeds) {
   EXPECT_EQ(least_short_side(dino_recipe()), 430);  // 96 / sqrt .05
   EXPECT_EQ(least_short_side({evaluation_recipe({360, 360})}), 360);

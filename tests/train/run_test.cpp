@@ -173,6 +173,14 @@ TEST(RunConfig, GoesThroughAFileAndNamesWhatDiffers) {
   wanted = config;
   wanted.erase("arch");
   EXPECT_ERROR(train::require_same(file, config, wanted, {}), "arch", "vit_small");
+  // A path may be any bytes.
+  RunConfig bytes = config;
+  bytes["data"] = std::string("caf\xE9/frames");
+  train::write_run_config(file, bytes);
+  const RunConfig stored = train::read_run_config(file);
+  train::require_same(file, stored, bytes, {});
+  bytes["data"] = std::string("caf\xE8/frames");
+  EXPECT_ERROR(train::require_same(file, stored, bytes, {}), "data", "xe9", "xe8");
   std::ofstream(file) << "[1, 2]";
   EXPECT_ERROR(train::read_run_config(file), "config.json", "object");
   std::ofstream(file) << R"({"batch": [1]})";

@@ -267,6 +267,8 @@ TEST_F(Sources, FaultsOfATableNameTheLine) {
   refused("path,left\n\"a\".jpg,1\n", "2", "closing quote");
   refused("path,,left\na.jpg,1,1\n", "1", "without a name");
   refused("path,left,\na.jpg,1,1\n", "1", "without a name");
+  refused("path,left, \na.jpg,1,1\n", "1", "without a name");
+  refused("path,gauche,t\xEAte\na.jpg,1,1\n", "1", "\"t\\xeate\" is not UTF-8");
   refused("path,left\ngone.jpg,1\n", "2", "gone.jpg");
 }
 

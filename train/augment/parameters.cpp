@@ -89,10 +89,12 @@ Extent resized_by_short_side(Extent picture, Extent size, double crop_pct) {
 void place_box(const CropRecipe& recipe, Extent picture, const CropKey& key,
                kernels::AugmentCrop& crop) {
   Box box{0, 0, picture.height, picture.width};
-  Extent resized = recipe.size;
+  const Extent window{recipe.size.height + recipe.left_out.height,
+                      recipe.size.width + recipe.left_out.width};
+  Extent resized = window;
   if (recipe.box == BoxKind::random) box = random_box(recipe, picture, key);
   if (recipe.box == BoxKind::short_side) {
-    resized = resized_by_short_side(picture, recipe.size, recipe.crop_pct);
+    resized = resized_by_short_side(picture, window, recipe.crop_pct);
   }
   const auto narrow = [](index_t value) { return static_cast<std::int32_t>(value); };
   crop.image_width = narrow(picture.width);
@@ -102,8 +104,8 @@ void place_box(const CropRecipe& recipe, Extent picture, const CropKey& key,
   crop.width = narrow(box.width);
   crop.resized_height = narrow(resized.height);
   crop.resized_width = narrow(resized.width);
-  crop.window_top = narrow((resized.height - recipe.size.height) / 2);
-  crop.window_left = narrow((resized.width - recipe.size.width) / 2);
+  crop.window_top = narrow((resized.height - window.height) / 2);
+  crop.window_left = narrow((resized.width - window.width) / 2);
 }
 
 void jitter(const CropRecipe& recipe, const CropKey& key, kernels::AugmentCrop& crop) {

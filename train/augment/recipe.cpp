@@ -37,9 +37,10 @@ CropRecipe supervised_recipe(Extent size, double flip) {
   return recipe;
 }
 
-CropRecipe evaluation_recipe(Extent size, double crop_pct) {
+CropRecipe evaluation_recipe(Extent size, double crop_pct, index_t patch_size) {
   CropRecipe recipe;
-  recipe.size = size;
+  recipe.left_out = {size.height % patch_size, size.width % patch_size};
+  recipe.size = {size.height - recipe.left_out.height, size.width - recipe.left_out.width};
   recipe.crop_pct = crop_pct;
   recipe.box = size.height == size.width ? BoxKind::short_side : BoxKind::whole;
   return recipe;

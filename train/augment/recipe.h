@@ -14,14 +14,16 @@ using kernels::index_t;
 /// Where a crop comes from.
 enum class BoxKind {
   random,      ///< RandomResizedCrop: a share `scale_*` of the area, of an aspect in `ratio_*`
-  short_side,  ///< the short side resized to that of `size` (what is left of the other: half to
+  short_side,  ///< the short side resized to that of the window (what is left of the other: half to
                ///< even), then the centre; where one side then falls short, the whole resized
-  whole,       ///< the whole picture resized to `size`
+  whole,       ///< the whole picture resized to the window
 };
 
 /// One crop of every image. Defaults: no randomness at all.
 struct CropRecipe {
   Extent size;
+  /// Of the window that the resized picture is seen through, left out at the bottom and the right.
+  Extent left_out;
   BoxKind box = BoxKind::whole;
   double crop_pct = 1.;  ///< of short_side: the share of the resized short side that is kept
   double scale_least = 1., scale_most = 1.;
@@ -49,8 +51,8 @@ std::vector<CropRecipe> dino_recipe(const DinoCrops& crops = {});
 CropRecipe supervised_recipe(Extent size, double flip = .5);
 /// The same without chance, for validation: what explain::InputGeometry does by default with a
 /// model of that input size and crop_pct. A square is the centre of the resized picture; any other
-/// size takes the whole of it.
-CropRecipe evaluation_recipe(Extent size, double crop_pct = 1.);
+/// size takes the whole of it. What patches do not divide of `size` is left out.
+CropRecipe evaluation_recipe(Extent size, double crop_pct = 1., index_t patch_size = 1);
 
 /// The short side of a decoded picture below which the smallest box of some crop, at the mean
 /// aspect, would have to be enlarged: what a scaled decoder may reduce to.

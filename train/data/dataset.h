@@ -29,4 +29,8 @@ struct Dataset {
   const float* labels_of(index_t index) const { return labels.data() + index * label_count(); }
 };
 
+/// Throws Error naming the set unless some label is positive in one of its images and negative in
+/// another: else no model is better than another by the area under the curve.
+void require_both_values(const Dataset& set);
+
 }  // namespace vitsnna::train

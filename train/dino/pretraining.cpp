@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "train/data/model_input.h"
 #include "train/data/staging.h"
 
 namespace vitsnna::train {
@@ -205,12 +206,10 @@ Pretraining::Pretraining(engine::Queue& queue, Communicator& communicator,
       loader_(dataset, loader_options(options, communicator, model_.metadata), std::move(reader),
               queue),
       schedules_(options, loader_.steps_per_epoch() / options.accumulate) {
-  for (const Extent size : {options.crops.global, options.crops.local}) {
-    const index_t patch = model_.config.patch_size;
-    if (size.height % patch != 0 || size.width % patch != 0) {
-      throw Error(fmt::format("crops of {}x{}: multiples of the patch size {} wanted", size.height,
-                              size.width, patch));
-    }
+  require_picture_channels(backbone.path, model_.config);
+  require_whole_patches("--global-size", options.crops.global, model_.config);
+  if (options.crops.locals > 0) {
+    require_whole_patches("--local-size", options.crops.local, model_.config);
   }
 }
 

@@ -64,9 +64,10 @@ class FeaturePass {
 };
 
 LoaderOptions loader_options(const FeatureOptions& options, const Communicator& communicator,
-                             const model::ModelMetadata& metadata) {
+                             const model::Vit& vit) {
+  const model::ModelMetadata& metadata = vit.metadata();
   LoaderOptions loader;
-  loader.crops = {evaluation_recipe(options.size, options.crop_pct)};
+  loader.crops = {evaluation_recipe(options.size, options.crop_pct, vit.config().patch_size)};
   loader.batch = options.batch;
   loader.rank = communicator.rank();
   loader.ranks = communicator.size();
@@ -111,8 +112,9 @@ void exchange(Communicator& communicator, index_t width, RowsByIndex& rows) {
 ImageFeatures cls_features(engine::Queue& queue, Communicator& communicator, const model::Vit& vit,
                            const Dataset& dataset, const ImageReader& reader,
                            const FeatureOptions& options) {
-  FeaturePass pass(queue, vit, options.size, options.batch);
-  Loader loader(dataset, loader_options(options, communicator, vit.metadata()), reader, queue);
+  const LoaderOptions how = loader_options(options, communicator, vit);
+  FeaturePass pass(queue, vit, how.crops.front().size, options.batch);
+  Loader loader(dataset, how, reader, queue);
   RowsByIndex
       rows;  // an unreadable image's place is taken by its neighbour, which then comes twice
   FeaturePass::Rows found;

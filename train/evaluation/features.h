@@ -15,7 +15,7 @@
 namespace vitsnna::train {
 
 struct FeatureOptions {
-  engine::Extent size;   ///< evaluation_recipe(); multiples of the patch size
+  engine::Extent size;   ///< evaluation_recipe(), with the model's patch size
   double crop_pct = 1.;  ///< of a square size
   index_t batch = 16;    ///< images of a pass: memory follows it, no bit of the result does
   int decode_threads = 2;

@@ -17,6 +17,8 @@ struct ParallelOptions {
   /// may hold a sum over ranks): more than `late_seconds`, by which one that others are late for
   /// has ended.
   double stuck_seconds = 2400.;
+  /// Most bytes of all ranks together that one message brings: MPI counts them as int.
+  index_t message_bytes = index_t{1} << 30;
 };
 
 /// How many processes the launcher says it started (Open MPI, MPICH, Slurm); 1 where there is none.

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <limits>
 #include <vector>
 
 #include "kernels/error.h"
@@ -106,32 +105,19 @@ class MpiCommunicator final : public Communicator {
 
   std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes) override {
     const auto ranks = static_cast<std::size_t>(size());
-    std::vector<int> counts(ranks), offsets(ranks);
-    std::vector<std::byte> all;
-    const int own = static_cast<int>(bytes.size());
+    std::vector<std::int64_t> sizes(ranks);
+    const auto own = static_cast<std::int64_t>(bytes.size());
     thread_->post([&](MpiThread& thread) {
       thread.wait([&](MPI_Request* request) {
-        MPI_Iallgather(&own, 1, MPI_INT, counts.data(), 1, MPI_INT, MPI_COMM_WORLD, request);
-      });
-      std::int64_t total = 0;
-      for (std::size_t rank = 0; rank < ranks; ++rank) {
-        offsets[rank] = static_cast<int>(total);
-        total += counts[rank];
-        if (total > std::numeric_limits<int>::max()) {
-          throw Error("an exchange between ranks of more than 2 GiB, MPI counts them as int");
-        }
-      }
-      all.resize(static_cast<std::size_t>(total));
-      thread.wait([&](MPI_Request* request) {
-        MPI_Iallgatherv(bytes.data(), own, MPI_BYTE, all.data(), counts.data(), offsets.data(),
-                        MPI_BYTE, MPI_COMM_WORLD, request);
+        MPI_Iallgather(&own, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, MPI_COMM_WORLD, request);
       });
     });
     thread_->drain();
     std::vector<std::vector<std::byte>> result(ranks);
-    for (std::size_t rank = 0; rank < ranks; ++rank) {
-      const auto begin = all.begin() + offsets[rank];
-      result[rank].assign(begin, begin + counts[rank]);
+    const index_t piece = std::max<index_t>(1, options_.message_bytes / size());
+    const index_t longest = *std::max_element(sizes.begin(), sizes.end());
+    for (index_t first = 0; first < longest; first += piece) {
+      gather_piece(bytes, first, piece, sizes, result);
     }
     return result;
   }
@@ -158,6 +144,33 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
+  /// Appends bytes [first, first + piece) of every rank that has them.
+  void gather_piece(std::span<const std::byte> bytes, index_t first, index_t piece,
+                    const std::vector<std::int64_t>& sizes,
+                    std::vector<std::vector<std::byte>>& result) {
+    std::vector<int> counts, offsets;
+    int total = 0;
+    for (const std::int64_t size : sizes) {
+      counts.push_back(static_cast<int>(std::clamp<index_t>(size - first, 0, piece)));
+      offsets.push_back(total);
+      total += counts.back();
+    }
+    const int own = counts[static_cast<std::size_t>(rank())];
+    const std::byte* from = own > 0 ? bytes.data() + first : nullptr;
+    std::vector<std::byte> all(static_cast<std::size_t>(total));
+    thread_->post([&](MpiThread& thread) {
+      thread.wait([&](MPI_Request* request) {
+        MPI_Iallgatherv(from, own, MPI_BYTE, all.data(), counts.data(), offsets.data(), MPI_BYTE,
+                        MPI_COMM_WORLD, request);
+      });
+    });
+    thread_->drain();
+    for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
+      const auto begin = all.begin() + offsets[rank];
+      result[rank].insert(result[rank].end(), begin, begin + counts[rank]);
+    }
+  }
+
 #ifdef VITSNNA_HAVE_NCCL
   /// NCCL where every rank has it, else sums go through host memory.
   void open_nccl(engine::Queue& queue) {

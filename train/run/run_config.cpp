@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/printable.h"
 #include "kernels/error.h"
 
 namespace vitsnna::train {
@@ -13,7 +14,10 @@ namespace {
 
 using nlohmann::json;
 
+/// JSON is UTF-8, and paths may be any bytes: those that are not are written as \xNN.
 json json_of(const OptionValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text && !engine::is_utf8(*text)) return engine::printable(*text, 4 * text->size());
   return std::visit([](const auto& held) { return json(held); }, value);
 }
 
@@ -77,7 +81,8 @@ void require_same(const std::filesystem::path& file, const RunConfig& stored,
     if (may_change.contains(name)) continue;
     const auto found = stored.find(name);
     if (found == stored.end()) differs(name, "nothing", text_of(value));
-    if (found->second != value) differs(name, text_of(found->second), text_of(value));
+    if (text_of(found->second) != text_of(value))
+      differs(name, text_of(found->second), text_of(value));
   }
   for (const auto& [name, value] : stored) {
     if (!may_change.contains(name) && !wanted.contains(name)) {

@@ -8,6 +8,7 @@
 
 #include "kernels/error.h"
 #include "model/initial_values.h"
+#include "train/data/model_input.h"
 #include "train/supervised/head_learner.h"
 #include "train/supervised/model_learner.h"
 
@@ -50,16 +51,6 @@ bool give_head(model::Checkpoint& model, const FinetuneOptions& options, const D
   return !fits;
 }
 
-/// Some label is positive in one image and negative in another.
-bool has_both_values(const Dataset& set) {
-  for (index_t label = 0; label < set.label_count(); ++label) {
-    for (index_t k = 1; k < set.size(); ++k) {
-      if ((set.labels_of(k)[label] >= .5f) != (set.labels_of(0)[label] >= .5f)) return true;
-    }
-  }
-  return false;
-}
-
 void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
                 const Dataset& train, const Dataset& validation) {
   if (train.label_count() < 1) throw Error(train.path + ": has no labels, they are wanted here");
@@ -68,22 +59,13 @@ void check_sets(const FinetuneOptions& options, const model::Checkpoint& model,
                             fmt::join(validation.label_names, ", "), train.path,
                             fmt::join(train.label_names, ", ")));
   }
-  if (!has_both_values(validation)) {
-    throw Error(
-        fmt::format("{}: every label has one value alone in all of its {} images, some of "
-                    "both wanted to tell the best model by",
-                    validation.path, validation.size()));
-  }
+  require_both_values(validation);
   if (options.head_blocks < 1 || options.head_blocks > model.config.depth) {
     throw Error(fmt::format("--blocks: {} of a model of {} blocks, 1 to {} wanted",
                             options.head_blocks, model.config.depth, model.config.depth));
   }
-  const index_t patch = model.config.patch_size;
-  const engine::Extent size = options.size;
-  if (size.height % patch != 0 || size.width % patch != 0) {
-    throw Error(fmt::format("--size: {}x{}, multiples of the model's patch size {} wanted",
-                            size.height, size.width, patch));
-  }
+  require_picture_channels(model.path, model.config);
+  require_whole_patches("--size", options.size, model.config);
   if (train.size() < options.batch) {
     throw Error(fmt::format("--batch: {} images of a set of {}, at most all of them wanted",
                             options.batch, train.size()));

@@ -65,7 +65,13 @@ void read_header(const std::vector<std::string>& fields, const std::string& wher
   }
   std::set<std::string> different;
   for (const std::string& name : fields) {
-    if (name.empty()) throw Error(where + ": a column without a name");
+    if (name.find_first_not_of(" \t") == std::string::npos) {
+      throw Error(where + ": a column without a name");
+    }
+    if (!engine::is_utf8(name)) {
+      throw Error(fmt::format("{}: the column \"{}\" is not UTF-8 text, as labels are", where,
+                              engine::printable(name, 40)));
+    }
     if (!different.insert(name).second) {
       throw Error(
           fmt::format("{}: two columns have one name, \"{}\"", where, engine::printable(name, 40)));
