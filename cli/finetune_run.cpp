@@ -52,7 +52,11 @@ void FinetuneRun::train_until_done() {
     while (run_.done() < run_.steps()) {
       if (!take_step()) break;
     }
-    run_.done() < run_.steps() ? stop() : finish();
+    if (run_.done() < run_.steps()) {
+      stop();
+    } else {
+      finish();
+    }
   } catch (const train::Stopped&) {  // in the middle of a validation
     stop();
   }
