@@ -427,6 +427,12 @@ TEST_F(CliPretrain, TimmLoadsTheTeacherAsItIs) {
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
+TEST_F(CliPretrain, TheSizeOfCropsThatAreNotTakenMayBeAny) {
+  const Outcome outcome =
+      pretrain("run", {"--epochs", "2", "--local-crops", "0", "--local-size", "25x25"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome;
+}
+
 TEST_F(CliPretrain, JsonIsOneObject) {
   const Outcome outcome = pretrain("run", {"--epochs", "2", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
