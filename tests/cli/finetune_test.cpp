@@ -235,9 +235,7 @@ TEST_F(CliFinetune, ASignalEndsAnyPassAndTheRunGoesOnToTheSameBytes) {
   write_bytes(file("set/val.json"), labels.dump());
   const auto stop = [&](const std::vector<std::string>& more, const std::string& seen, int after) {
     Running running(on_the_cpu(arguments("stopped", more)));
-    while (!seen.empty() && !fs::exists(file(seen)) && !running.ended()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    if (!seen.empty()) running.wait_for(file(seen));
     std::this_thread::sleep_for(std::chrono::milliseconds(after));
     running.send(SIGTERM);
     return running.wait();

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/temp_directory.h"
@@ -114,6 +116,12 @@ class Running {
     const pid_t found = waitpid(pid_, &status_, WNOHANG);
     if (found == pid_) pid_ = 0;
     return pid_ <= 0;
+  }
+  /// Until the file is there, or the binary has ended.
+  void wait_for(const std::filesystem::path& file) {
+    while (!std::filesystem::exists(file) && !ended()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   Outcome wait() {
     wait_for_end();
