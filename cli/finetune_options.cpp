@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/labelled_sets.h"
-#include "cli/training_options.h"
 #include "cli/training_process.h"
 #include "engine/io/sha256.h"
 #include "train/data/dataset_digest.h"

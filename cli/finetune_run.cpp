@@ -49,10 +49,9 @@ void FinetuneRun::train_until_done() {
   speed_.emplace(arguments_.options.batch, run_.steps(), run_.done());
   try {
     if (pending_) end_epoch(Values(*pending_));
-    while (run_.done() < run_.steps()) {
-      if (!take_step()) break;
-    }
-    if (run_.done() < run_.steps()) {
+    bool stopped = false;
+    while (!stopped && run_.done() < run_.steps()) stopped = !take_step();
+    if (stopped) {
       stop();
     } else {
       finish();

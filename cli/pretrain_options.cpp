@@ -8,7 +8,6 @@
 #include "cli/errors.h"
 #include "cli/neighbour_watch.h"
 #include "cli/session.h"
-#include "cli/training_options.h"
 #include "cli/training_process.h"
 #include "train/data/dataset_digest.h"
 

@@ -268,6 +268,7 @@ TEST_F(Sources, FaultsOfATableNameTheLine) {
   refused("path,,left\na.jpg,1,1\n", "1", "without a name");
   refused("path,left,\na.jpg,1,1\n", "1", "without a name");
   refused("path,left, \na.jpg,1,1\n", "1", "without a name");
+  refused("path,\r,left\na.jpg,1,1\n", "1", "without a name");
   refused("path,gauche,t\xEAte\na.jpg,1,1\n", "1", "\"t\\xeate\" is not UTF-8");
   refused("path,left\ngone.jpg,1\n", "2", "gone.jpg");
 }

@@ -104,21 +104,20 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes) override {
-    const auto ranks = static_cast<std::size_t>(size());
-    std::vector<std::int64_t> sizes(ranks);
-    const auto own = static_cast<std::int64_t>(bytes.size());
+    std::vector<std::vector<std::byte>> result(static_cast<std::size_t>(size()));
     thread_->post([&](MpiThread& thread) {
+      const auto own = static_cast<std::int64_t>(bytes.size());
+      std::vector<std::int64_t> sizes(result.size());
       thread.wait([&](MPI_Request* request) {
         MPI_Iallgather(&own, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, MPI_COMM_WORLD, request);
       });
+      const index_t piece = std::max<index_t>(1, options_.message_bytes / size());
+      const index_t longest = *std::max_element(sizes.begin(), sizes.end());
+      for (index_t first = 0; first < longest; first += piece) {
+        gather_piece(thread, bytes, first, piece, sizes, result);
+      }
     });
     thread_->drain();
-    std::vector<std::vector<std::byte>> result(ranks);
-    const index_t piece = std::max<index_t>(1, options_.message_bytes / size());
-    const index_t longest = *std::max_element(sizes.begin(), sizes.end());
-    for (index_t first = 0; first < longest; first += piece) {
-      gather_piece(bytes, first, piece, sizes, result);
-    }
     return result;
   }
 
@@ -144,9 +143,9 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  /// Appends bytes [first, first + piece) of every rank that has them.
-  void gather_piece(std::span<const std::byte> bytes, index_t first, index_t piece,
-                    const std::vector<std::int64_t>& sizes,
+  /// On the thread: appends bytes [first, first + piece) of every rank that has them.
+  void gather_piece(MpiThread& thread, std::span<const std::byte> bytes, index_t first,
+                    index_t piece, const std::vector<std::int64_t>& sizes,
                     std::vector<std::vector<std::byte>>& result) {
     std::vector<int> counts, offsets;
     int total = 0;
@@ -158,13 +157,10 @@ class MpiCommunicator final : public Communicator {
     const int own = counts[static_cast<std::size_t>(rank())];
     const std::byte* from = own > 0 ? bytes.data() + first : nullptr;
     std::vector<std::byte> all(static_cast<std::size_t>(total));
-    thread_->post([&](MpiThread& thread) {
-      thread.wait([&](MPI_Request* request) {
-        MPI_Iallgatherv(from, own, MPI_BYTE, all.data(), counts.data(), offsets.data(), MPI_BYTE,
-                        MPI_COMM_WORLD, request);
-      });
+    thread.wait([&](MPI_Request* request) {
+      MPI_Iallgatherv(from, own, MPI_BYTE, all.data(), counts.data(), offsets.data(), MPI_BYTE,
+                      MPI_COMM_WORLD, request);
     });
-    thread_->drain();
     for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
       const auto begin = all.begin() + offsets[rank];
       result[rank].insert(result[rank].end(), begin, begin + counts[rank]);

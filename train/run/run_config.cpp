@@ -81,8 +81,8 @@ void require_same(const std::filesystem::path& file, const RunConfig& stored,
     if (may_change.contains(name)) continue;
     const auto found = stored.find(name);
     if (found == stored.end()) differs(name, "nothing", text_of(value));
-    if (text_of(found->second) != text_of(value))
-      differs(name, text_of(found->second), text_of(value));
+    const std::string begun = text_of(found->second), asked = text_of(value);
+    if (begun != asked) differs(name, begun, asked);
   }
   for (const auto& [name, value] : stored) {
     if (!may_change.contains(name) && !wanted.contains(name)) {

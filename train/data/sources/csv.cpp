@@ -65,7 +65,7 @@ void read_header(const std::vector<std::string>& fields, const std::string& wher
   }
   std::set<std::string> different;
   for (const std::string& name : fields) {
-    if (name.find_first_not_of(" \t") == std::string::npos) {
+    if (name.find_first_not_of(" \t\r") == std::string::npos) {
       throw Error(where + ": a column without a name");
     }
     if (!engine::is_utf8(name)) {
